@@ -1,0 +1,144 @@
+"""Files and folders that appear whole or not at all.
+
+A file is written under a temporary name beside its place, synced and renamed. A folder is filled under a
+temporary name and renamed; where one stands already, the two are exchanged in one system call on Linux
+(`renameat2`), so that no moment exists without a whole folder at the final name.
+"""
+
+import contextlib
+import ctypes
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolkit.errors import OutputError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        OutputError: the folder does not exist, cannot be written, or the disk is full.
+    """
+    partial = _partial_name(path)
+    with _as_output_error(path):
+        try:
+            with partial.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_text(path: Path, content: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, content.encode())
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yields a temporary folder beside `path` that becomes `path` when the block ends without an error.
+
+    Args:
+        path: where the folder is to stand; its parents are made where they are missing.
+        overwrite: exchange an existing folder at `path` for the new one instead of refusing.
+
+    Raises:
+        OutputError: `path` exists and `overwrite` is off, or the place cannot be written.
+    """
+    check_free(path, overwrite=overwrite)
+    partial = _partial_name(path)
+    with _as_output_error(path):
+        partial.mkdir(parents=True)
+    try:
+        yield partial
+        with _as_output_error(path):
+            _sync_tree(partial)
+            _publish(partial, path, overwrite=overwrite)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Refuses, before any work is done, a place that `new_folder` would refuse at the end.
+
+    Raises:
+        OutputError: `path` exists and `overwrite` is off, is no folder, or no folder can be made there.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise OutputError(
+            f"cannot write the folder {path}", got="something there that is no folder", fix="name another"
+        )
+    if path.exists() and not overwrite:
+        raise OutputError(f"the folder {path} exists already", fix="name another, or add --overwrite")
+    parent = next(p for p in path.absolute().parents if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"cannot write the folder {path}", got=f"{parent}, which cannot be written", fix="name another"
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in `folder` durable; a file system that cannot do that is left alone."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _partial_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        else:
+            sync_folder(path)
+    sync_folder(folder)
+
+
+def _publish(partial: Path, path: Path, *, overwrite: bool) -> None:
+    """After this `path` is the new folder and `partial` is gone or holds the old one, to be removed."""
+    if not path.exists():
+        partial.rename(path)
+    elif not overwrite:
+        raise OutputError(f"the folder {path} exists already", fix="name another, or add --overwrite")
+    elif not _exchange(partial, path):
+        old = _partial_name(path)
+        path.rename(old)
+        partial.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    sync_folder(path.parent)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swaps two names in one step; False where the system or the file system has no such call."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    names = os.fsencode(first), os.fsencode(second)
+    return bool(renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0)
+
+
+@contextlib.contextmanager
+def _as_output_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}", got=error.strerror or str(error), fix="name another place"
+        ) from error

@@ -1,0 +1,1 @@
+"""Measuring latency: clock, statistics, scenarios. Contenders are passed in."""

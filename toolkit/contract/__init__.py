@@ -1,0 +1,1 @@
+"""What crosses from the workstation to the gateway: dataclasses and JSON, on the standard library alone."""

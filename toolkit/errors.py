@@ -1,0 +1,87 @@
+"""Every error that the toolkit raises on purpose.
+
+    ToolkitError
+    ├── RequestError           the request was wrong: exit status 2
+    │   ├── DataError          a table that cannot be used as it is
+    │   ├── ConfigError        a setting that is unknown, of the wrong type or out of range
+    │   ├── InputError         an array refused before onnxruntime or torch sees it
+    │   ├── ModelError         a module that cannot be built, loaded or exported
+    │   ├── BundleError        a bundle or run folder that is damaged, unfinished or not one
+    │   ├── OutputError        a place that cannot be written
+    │   └── MissingExtraError  a command whose optional packages are not installed
+    └── CheckFailedError       it ran, and a check failed: exit status 1
+        ├── GateError          a graph that breaks the contract
+        ├── ParityError        a graph that does not compute what the module computes
+        └── GoldenError        a bundle that answers otherwise on this machine than where it was made
+
+One user error is one line: what, got, allowed, fix.
+"""
+
+
+class ToolkitError(Exception):
+    """The root of the tree; `exit_status` is what the command line ends with."""
+
+    exit_status = 2
+
+    def __init__(
+        self, what: str, *, got: object = None, allowed: object = None, fix: str | None = None
+    ) -> None:
+        """Joins the parts into one line: `what; got ...; allowed: ...; fix: ...`, each part optional."""
+        parts = [what]
+        if got is not None:
+            parts.append(f"got {got}")
+        if allowed is not None:
+            parts.append(f"allowed: {allowed}")
+        if fix is not None:
+            parts.append(f"fix: {fix}")
+        super().__init__("; ".join(" ".join(part.split()) for part in parts))
+
+
+class RequestError(ToolkitError):
+    """The request was wrong: bad input, bad option."""
+
+
+class DataError(RequestError):
+    """A table that cannot be used as it is."""
+
+
+class ConfigError(RequestError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+class InputError(RequestError):
+    """An array refused before onnxruntime or torch sees it."""
+
+
+class ModelError(RequestError):
+    """A module that cannot be built, loaded or exported."""
+
+
+class BundleError(RequestError):
+    """A bundle or run folder that is damaged, unfinished or not one."""
+
+
+class OutputError(RequestError):
+    """A place that cannot be written."""
+
+
+class MissingExtraError(RequestError):
+    """A command whose optional packages are not installed."""
+
+
+class CheckFailedError(ToolkitError):
+    """The work was done and a check failed."""
+
+    exit_status = 1
+
+
+class GateError(CheckFailedError):
+    """A graph that breaks the graph contract."""
+
+
+class ParityError(CheckFailedError):
+    """A graph that does not compute what the torch module computes."""
+
+
+class GoldenError(CheckFailedError):
+    """A bundle that answers otherwise on this machine than where it was made."""

@@ -1,0 +1,1 @@
+"""onnxruntime: sessions, predictors, bundles, golden check. No torch, no onnx package."""
