@@ -139,6 +139,4 @@ def _as_output_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path}", got=error.strerror or str(error), fix="name another place"
-        ) from error
+        raise OutputError(f"cannot write {path}", got=error.strerror or str(error), fix="name another place") from error

@@ -23,9 +23,7 @@ class ToolkitError(Exception):
 
     exit_status = 2
 
-    def __init__(
-        self, what: str, *, got: object = None, allowed: object = None, fix: str | None = None
-    ) -> None:
+    def __init__(self, what: str, *, got: object = None, allowed: object = None, fix: str | None = None) -> None:
         """Joins the parts into one line: `what; got ...; allowed: ...; fix: ...`, each part optional."""
         parts = [what]
         if got is not None:

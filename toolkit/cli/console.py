@@ -35,9 +35,9 @@ def require_extra(extra: str, command: str) -> None:
 
 def json_option(command: Command) -> Command:
     """Adds `--json FILE`, `-` for standard output (the table then goes to standard error)."""
-    return click.option(
-        "--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output."
-    )(command)
+    return click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output.")(
+        command
+    )
 
 
 def write_report(report: object, json_file: str | None) -> None:

@@ -31,9 +31,7 @@ class CommandGroup(click.Group):
         return command
 
 
-@click.group(
-    cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="lstm-edge")
 def lstm_edge() -> None:
     """From a table of sensor readings to a verified ONNX forecaster on an edge gateway.

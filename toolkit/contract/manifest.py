@@ -80,9 +80,7 @@ class BundleManifest:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.model.input_size != len(self.signal.channels) or self.model.targets != len(
-            self.signal.targets
-        ):
+        if self.model.input_size != len(self.signal.channels) or self.model.targets != len(self.signal.targets):
             raise BundleError(
                 "manifest.json: signal and model do not fit",
                 got=f"{len(self.signal.channels)} channels and {len(self.signal.targets)} targets for a model of "
@@ -98,9 +96,7 @@ class BundleManifest:
         for entry in self.graphs:
             if entry.name == name:
                 return entry
-        raise BundleError(
-            f"the bundle {self.name} has no {name} graph", allowed=", ".join(g.name for g in self.graphs)
-        )
+        raise BundleError(f"the bundle {self.name} has no {name} graph", allowed=", ".join(g.name for g in self.graphs))
 
     def to_json(self) -> str:
         """The text of `manifest.json`."""

@@ -70,11 +70,7 @@ class SignalSpec:
 def channel_from_name(name: str, unit: str = "") -> Channel:
     """`pressure.mean` is the feature `mean` of the variable `pressure`; `OT` is a plain reading of `OT`."""
     variable, dot, feature = name.rpartition(".")
-    return (
-        Channel(name, variable, feature, unit)
-        if dot and variable
-        else Channel(name, name, VALUE_FEATURE, unit)
-    )
+    return Channel(name, variable, feature, unit) if dot and variable else Channel(name, name, VALUE_FEATURE, unit)
 
 
 def variable_major(names: Sequence[str]) -> tuple[str, ...]:
