@@ -44,6 +44,16 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and its parents where they are missing.
+
+    Raises:
+        OutputError: it cannot be made, or something else stands there.
+    """
+    with _as_output_error(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 @contextlib.contextmanager
 def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yields a temporary folder beside `path` that becomes `path` when the block ends without an error.

@@ -19,18 +19,27 @@ EXTRAS = {
 }
 
 
+def extra_is_installed(extra: str) -> bool:
+    """Whether every package of the extra can be found."""
+    return not _missing(extra)
+
+
 def require_extra(extra: str, command: str) -> None:
     """Says what to install where an optional package is missing.
 
     Raises:
         MissingExtraError: a package of the extra is not installed.
     """
-    missing = [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    missing = _missing(extra)
     if missing:
         raise MissingExtraError(
             f"'lstm-edge {command}' needs {', '.join(missing)}, which is not installed",
             fix=f"pip install 'lstm-edge-toolkit[{extra}]'",
         )
+
+
+def _missing(extra: str) -> list[str]:
+    return [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
 
 
 def json_option(command: Command) -> Command:

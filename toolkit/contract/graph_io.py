@@ -48,13 +48,39 @@ class GraphSignature:
         return next(tensor for tensor in self.inputs if tensor.name == name)
 
 
-def signature(graph: GraphName, model: ModelSpec) -> GraphSignature:
-    """What the contract says of `graph` for a model of this shape."""
-    x = TensorSpec(INPUT, (*leading_axes(model.layout), model.input_size))
+@dataclass(frozen=True)
+class ForecasterShape:
+    """What the contract needs to know of a forecaster to name every axis of its graphs.
+
+    Attributes:
+        input_size: channels.
+        hidden_size: units of each layer, the last axis of a state.
+        num_layers: layers, the first axis of a state.
+        forecast_shape: axes of a forecast after `batch`: `(horizon, targets)`, or `(output_size,)`.
+        layout: order of the first two axes of `x`.
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    forecast_shape: tuple[int, ...]
+    layout: Layout = "batch-major"
+
+
+def shape_from_spec(spec: ModelSpec) -> ForecasterShape:
+    """The shape of the forecaster that `spec` describes."""
+    return ForecasterShape(
+        spec.input_size, spec.hidden_size, spec.num_layers, (spec.horizon, spec.targets), spec.layout
+    )
+
+
+def signature(graph: GraphName, shape: ForecasterShape) -> GraphSignature:
+    """What the contract says of `graph` for a forecaster of this shape."""
+    x = TensorSpec(INPUT, (*leading_axes(shape.layout), shape.input_size))
     if graph == "windowed":
-        return GraphSignature((x,), (TensorSpec(FORECAST, (BATCH, model.horizon, model.targets)),))
-    state = (model.num_layers, BATCH, model.hidden_size)
-    forecast = TensorSpec(FORECAST, (*leading_axes(model.layout), model.horizon, model.targets))
+        return GraphSignature((x,), (TensorSpec(FORECAST, (BATCH, *shape.forecast_shape)),))
+    state = (shape.num_layers, BATCH, shape.hidden_size)
+    forecast = TensorSpec(FORECAST, (*leading_axes(shape.layout), *shape.forecast_shape))
     return GraphSignature(
         (x, *(TensorSpec(name, state) for name in STATE_PAIRS)),
         (forecast, *(TensorSpec(name, state) for name in STATE_PAIRS.values())),

@@ -1,0 +1,122 @@
+"""Latency of a bundle's graphs, beside any other contender that is passed in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.benchmark.scenarios import Contender, Scenario, run_scenario
+from toolkit.benchmark.timing import Clock, SystemClock
+from toolkit.contract.graph_io import BATCH, INPUT, SEQUENCE, STATE_PAIRS, GraphName
+from toolkit.contract.manifest import GOLDEN
+from toolkit.contract.reports import LatencyReport, LatencyRow
+from toolkit.errors import ConfigError
+from toolkit.runtime.bundle import Bundle
+from toolkit.runtime.environment import environment
+from toolkit.runtime.golden import unpack_golden
+from toolkit.runtime.session import CPU, SessionPolicy
+
+Feed = Mapping[str, NDArray[np.float32]]
+OtherContender = Callable[[GraphName, Feed], Contender]
+"""Builds a contender of another runtime for a graph and its inputs."""
+
+
+@dataclass(frozen=True)
+class BenchmarkPlan:
+    """What to measure.
+
+    Attributes:
+        batches: series in a call.
+        sequences: samples in a windowed call; empty means the model's window. A streaming call takes one sample.
+        providers: execution providers that really run.
+        threads: within one operator.
+        seconds: for each scenario, warm-up included.
+    """
+
+    batches: tuple[int, ...] = (1, 64)
+    sequences: tuple[int, ...] = ()
+    providers: tuple[str, ...] = (CPU,)
+    threads: int = 1
+    seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name, values in (("--batch", self.batches), ("--sequence", self.sequences), ("--threads", (self.threads,))):
+            if any(value < 1 for value in values):
+                raise ConfigError(name, got=min(values), allowed="1 or more")
+        if not self.seconds > 0:
+            raise ConfigError("--seconds", got=self.seconds, allowed="more than 0")
+
+
+def benchmark_bundle(
+    bundle: Bundle,
+    plan: BenchmarkPlan,
+    others: Sequence[OtherContender] = (),
+    notes: Sequence[str] = (),
+    clock: Clock | None = None,
+) -> LatencyReport:
+    """Measures a bundle's graphs in turns with other contenders, within one process.
+
+    Args:
+        bundle: whose graphs to run.
+        plan: what to measure.
+        others: further contenders, such as torch.
+        notes: what was not measured and why.
+        clock: where time comes from; None means the system's.
+
+    Raises:
+        BundleError: a graph that does not load.
+        ConfigError: a sequence shorter than the model takes.
+    """
+    rows: list[LatencyRow] = []
+    for graph, batch, sequence in _requests(bundle, plan):
+        feed = bundle_feed(bundle, graph, batch, sequence)
+        own = [_own(bundle, graph, feed, SessionPolicy(plan.threads, provider=name)) for name in plan.providers]
+        contenders = (*(other(graph, feed) for other in others), *own)
+        scenario = Scenario(_scenario_name(graph, batch), batch, sequence, contenders)
+        rows += run_scenario(scenario, clock or SystemClock(), plan.seconds)[0]
+    return LatencyReport(tuple(rows), tuple(notes), environment())
+
+
+def bundle_feed(bundle: Bundle, graph: GraphName, batch: int, sequence: int) -> dict[str, NDArray[np.float32]]:
+    """Inputs of a size, cut from the bundle's golden vectors and repeated, so that they lie in the model's range."""
+    cases = unpack_golden(bundle.read(GOLDEN))
+    golden = max((case for case in cases if case.graph == graph), key=lambda case: case.inputs[INPUT].size).inputs
+    sizes = {BATCH: batch, SEQUENCE: sequence}
+    feed: dict[str, NDArray[np.float32]] = {}
+    for tensor in bundle.signature(graph).inputs:
+        array = golden[tensor.name]
+        for place, axis in enumerate(tensor.axes):
+            if isinstance(axis, str):
+                array = np.take(array, np.arange(sizes[axis]) % array.shape[place], axis=place)
+        feed[tensor.name] = np.ascontiguousarray(array)
+    return feed
+
+
+def _requests(bundle: Bundle, plan: BenchmarkPlan) -> list[tuple[GraphName, int, int]]:
+    model = bundle.manifest.model
+    sequences = plan.sequences or (model.window_length,)
+    if min(sequences) < model.min_sequence:
+        raise ConfigError("--sequence", got=min(sequences), allowed=f"{model.min_sequence} or more for this model")
+    graphs = [entry.name for entry in bundle.manifest.graphs]
+    wanted = {"windowed": sequences, "streaming": (1,)}
+    return [(graph, batch, sequence) for graph in graphs for sequence in wanted[graph] for batch in plan.batches]
+
+
+def _scenario_name(graph: GraphName, batch: int) -> str:
+    if graph == "streaming":
+        return "stream"
+    return "single" if batch == 1 else "bulk"
+
+
+def _own(bundle: Bundle, graph: GraphName, feed: Feed, policy: SessionPolicy) -> Contender:
+    """onnxruntime as it is deployed: behind the guards."""
+    call: Callable[[], object]
+    if graph == "windowed":
+        windowed, x = bundle.windowed(policy), feed[INPUT]
+        call = lambda: windowed.predict(x)  # noqa: E731 - the timed call is one expression
+    else:
+        streaming, x = bundle.streaming(policy), feed[INPUT]
+        state = {name: feed[name] for name in STATE_PAIRS}
+        call = lambda: streaming.advance(x, state)  # noqa: E731 - as above
+    return Contender("onnxruntime", graph, policy.provider, "fp32", policy.threads, call)

@@ -1,0 +1,75 @@
+"""Reports as plain tables."""
+
+from toolkit.cli.console import table
+from toolkit.contract.reports import LatencyReport, LatencyRow, ParityCase, ParityReport, TrainingReport
+
+
+def training_table(report: TrainingReport) -> str:
+    """The model beside the baselines, and the verdict in words."""
+    scores = {"this model": (report.test_standardised, report.test)}
+    scores |= {name: (s.test_standardised, s.test) for name, s in report.baselines.items()}
+    labels = {"seasonal": f"seasonal ({report.season} samples)"}
+    rows = [
+        [labels.get(name, name), *(f"{value:.4g}" for errors in pair for value in (errors.mse, errors.mae))]
+        for name, pair in scores.items()
+    ]
+    header = ["test windows", "MSE (std)", "MAE (std)", "MSE (raw)", "MAE (raw)"]
+    targets = ", ".join(f"{name} {errors.mae:.4g}" for name, errors in report.per_target.items())
+    return (
+        f"{table(header, rows)}\n"
+        f"The model {report.verdict}.\n"
+        f"Mean absolute error by target, in its unit: {targets}\n"
+        f"{report.parameters} parameters, best epoch {report.best_epoch} of {report.epochs}, {report.seconds:.1f} s"
+    )
+
+
+def parity_line(report: ParityReport) -> str:
+    """One sentence."""
+    summary = report.summary
+    verdict = "passed" if report.passed else f"FAILED in {summary.failed}"
+    return f"Parity: {summary.cases} cases, {verdict}; largest difference {summary.worst:.2g} standard deviations"
+
+
+def parity_table(report: ParityReport) -> str:
+    """By graph, provider and family of inputs: cases, failures, errors and the share of the tolerance that was used."""
+    groups: dict[tuple[str, str, str], list[ParityCase]] = {}
+    for case in report.cases:
+        groups.setdefault((case.graph, case.provider, case.input), []).append(case)
+    rows = [
+        [
+            *key,
+            str(len(cases)),
+            str(sum(not case.passed for case in cases)),
+            f"{max(case.max_abs_diff for case in cases):.2g}",
+            f"{max(case.ort_error for case in cases):.2g}",
+            f"{max(case.torch_error for case in cases):.2g}",
+            f"{100 * max(case.ort_error / case.tolerance for case in cases):.0f} %",
+        ]
+        for key, cases in groups.items()
+    ]
+    header = ["graph", "provider", "input", "cases", "failed", "torch-ort", "ort error", "torch error", "of tolerance"]
+    return f"{table(header, rows, left=3)}\n{parity_line(report)}"
+
+
+def latency_table(report: LatencyReport) -> str:
+    """One line for each contender in each scenario."""
+    header = ["scenario", "contender", "batch", "sequence", "p50 ms", "p90 ms", "p99 ms", "per s", "torch / this"]
+    notes = "".join(f"\n{note}" for note in report.notes)
+    return table(header, [_latency_cells(row) for row in report.rows], left=2) + notes
+
+
+def _latency_cells(row: LatencyRow) -> list[str]:
+    provider = row.provider.removesuffix("ExecutionProvider")
+    return [
+        row.scenario,
+        row.contender if row.contender == "torch" else f"{row.contender} {provider}",
+        str(row.batch),
+        str(row.sequence),
+        *(_number(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms)),
+        "-" if row.throughput_per_s is None else f"{row.throughput_per_s:,.0f}",
+        "-" if row.ratio_to_torch is None else f"{row.ratio_to_torch:.2f} x",
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,249 @@
+"""Reads a table of sensor readings from CSV or Parquet, and refuses what it would have to guess."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from toolkit.contract.records import nearest
+from toolkit.contract.signals import channel_from_name, variable_major
+from toolkit.data.config import DataConfig
+from toolkit.data.timestamps import epoch_microseconds
+from toolkit.errors import DataError
+from toolkit.signal.windows import GAP_INTERVALS, segment_ids
+
+NULL_WORDS = ["", "NA", "N/A", "n/a", "null", "NULL", "None", "-"]
+
+
+@dataclass(frozen=True)
+class SensorTable:
+    """Readings in order: all rows of one asset stand together, in time order.
+
+    Attributes:
+        file_name: without its folder.
+        sha256: of the file, hexadecimal.
+        channel_names: in the order of the columns of `values`, variable-major.
+        asset_names: in order of appearance; one empty name where the table has no asset column.
+        assets: for each row its asset's place in `asset_names`, int64 `[rows]`.
+        times_us: microseconds since 1970, UTC where the file states a zone, int64 `[rows]`.
+        values: raw readings, float64 `[rows, channels]`, all finite.
+        segments: for each row the number of its unbroken series, int64 `[rows]`.
+        interval_s: seconds between rows.
+        dropped_rows: rows left out because a reading was missing.
+    """
+
+    file_name: str
+    sha256: str
+    channel_names: tuple[str, ...]
+    asset_names: tuple[str, ...]
+    assets: NDArray[np.int64]
+    times_us: NDArray[np.int64]
+    values: NDArray[np.float64]
+    segments: NDArray[np.int64]
+    interval_s: float
+    dropped_rows: int
+
+
+def read_table(config: DataConfig) -> SensorTable:
+    """Reads and checks the table that `config` names.
+
+    Raises:
+        DataError: no such file, not a table, a column that is not there, text among numbers, times that do not
+            rise, or a missing reading while `config.missing` is `error`. The message names file, row and column.
+    """
+    path = Path(config.file)
+    frame = _read_frame(path)
+    names = _channel_names(frame, config, path.name)
+    times = epoch_microseconds(frame[config.timestamp], path.name)
+    assets, asset_names = _asset_codes(frame, config)
+    values = np.column_stack([_numbers(frame[name], path.name) for name in names])
+    keep = _rows_to_keep(values, names, config, path.name)
+    # Stable: rows of one asset keep the file's order, so that times which do not rise are still seen.
+    rows = np.flatnonzero(keep)[np.argsort(assets[keep], kind="stable")]
+    assets, times, values = assets[rows], times[rows], values[rows]
+    _check_order(times, assets, rows, path.name, asset_names)
+    interval_us = _interval_us(config, times, assets, path.name)
+    segments = segment_ids(assets, times, int(GAP_INTERVALS * interval_us))
+    return SensorTable(
+        path.name,
+        _sha256(path),
+        names,
+        asset_names,
+        assets,
+        times,
+        values,
+        segments,
+        interval_us / 1e6,
+        int(keep.size - keep.sum()),
+    )
+
+
+def _read_frame(path: Path) -> pl.DataFrame:
+    if not path.exists():
+        raise DataError(f"there is no file {path}", fix=_similar_file(path))
+    if not path.is_file():
+        raise DataError(f"{path} is no file", allowed="a CSV or Parquet file")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if not magic:
+            raise DataError(f"{path.name} is empty", allowed="a CSV or Parquet file with a header")
+        frame = pl.read_parquet(path) if magic == b"PAR1" else _read_csv(path, magic)
+    except OSError as error:
+        raise DataError(f"cannot read {path}", got=error.strerror or str(error)) from error
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path.name} is not a table", got=_first_line(error), allowed="CSV (UTF-8) or Parquet"
+        ) from error
+    if frame.is_empty():
+        raise DataError(f"{path.name} has a header and no rows")
+    return frame
+
+
+def _read_csv(path: Path, magic: bytes) -> pl.DataFrame:
+    if b"\0" in magic:
+        raise DataError(f"{path.name} is not a table", got="binary content", allowed="CSV (UTF-8) or Parquet")
+    # Everything as text first: a type that is guessed from the head of a file fails deep inside it, without a place.
+    frame = pl.read_csv(path, infer_schema=False, null_values=NULL_WORDS)
+    if frame.width == 1 and any(mark in frame.columns[0] for mark in ";\t|"):
+        raise DataError(f"{path.name}: its columns are not separated by commas", got=repr(frame.columns[0][:40]))
+    return frame.rename({name: name.strip() for name in frame.columns})
+
+
+def _similar_file(path: Path) -> str:
+    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = nearest(path.name, names)
+    return f"did you mean {path.parent / near}?" if near else "give the path of a CSV or Parquet file"
+
+
+def _channel_names(frame: pl.DataFrame, config: DataConfig, file_name: str) -> tuple[str, ...]:
+    """The channels in their order; every column that the configuration names must be there."""
+    roles = [config.timestamp] + ([config.asset] if config.asset else [])
+    for name in (*roles, *config.targets, *config.channels, *config.exclude, *config.units):
+        if name not in frame.columns:
+            raise _no_such_column(name, frame.columns, file_name)
+    names = config.channels or tuple(n for n in frame.columns if n not in roles and n not in config.exclude)
+    for name in config.targets:
+        if name not in names:
+            raise DataError(f"the target {name!r} is no channel", allowed=", ".join(names))
+    if overlap := [name for name in names if name in roles]:
+        raise DataError(f"{overlap[0]!r} is the timestamp or asset column and cannot be a channel too")
+    return variable_major(names)
+
+
+def _no_such_column(name: str, columns: Sequence[str], file_name: str) -> DataError:
+    near = nearest(name, columns)
+    return DataError(
+        f"{file_name} has no column {name!r}",
+        allowed=", ".join(columns[:30]),
+        fix=f"did you mean {near!r}?" if near else None,
+    )
+
+
+def _asset_codes(frame: pl.DataFrame, config: DataConfig) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    if config.asset is None:
+        return np.zeros(frame.height, np.int64), ("",)
+    column = frame[config.asset].cast(pl.String)
+    if column.null_count():
+        row = int(column.is_null().arg_max() or 0)
+        raise DataError(f"{config.file}: the asset is missing", got=f"nothing in {_place(row, config.asset)}")
+    names = column.unique(maintain_order=True).to_list()
+    codes = {name: code for code, name in enumerate(names)}
+    return column.replace_strict(codes, return_dtype=pl.Int64).to_numpy().astype(np.int64), tuple(names)
+
+
+def _numbers(column: pl.Series, file_name: str) -> NDArray[np.float64]:
+    """One column as float64, NaN where a reading is missing."""
+    if column.dtype == pl.String:
+        column = column.str.strip_chars()
+    if column.dtype.is_temporal() or column.dtype.is_nested():
+        raise DataError(
+            f"{file_name}: the column {column.name!r} holds no numbers",
+            got=str(column.dtype),
+            fix=_leave_out(column.name),
+        )
+    numbers = column.cast(pl.Float64, strict=False)
+    broken = (numbers.is_null() & column.is_not_null()).to_numpy()
+    if broken.any():
+        row = int(np.argmax(broken))
+        raise DataError(
+            f"{file_name}: text in a numeric column",
+            got=f"{str(column[row])[:40]!r} in {_place(row, column.name)}",
+            allowed="numbers",
+            fix=f"correct it, or {_leave_out(column.name)}",
+        )
+    return numbers.fill_null(float("nan")).to_numpy().astype(np.float64)
+
+
+def _rows_to_keep(
+    values: NDArray[np.float64], names: Sequence[str], config: DataConfig, file_name: str
+) -> NDArray[np.bool_]:
+    bad = ~np.isfinite(values)
+    if bad.any() and config.missing == "error":
+        row, column = (int(place) for place in np.argwhere(bad)[0])
+        reading = values[row, column]
+        raise DataError(
+            f"{file_name}: {int(bad.any(axis=1).sum())} rows hold a missing or infinite reading",
+            got=f"{'infinity' if np.isinf(reading) else 'no number'} in {_place(row, names[column])}",
+            allowed="finite numbers",
+            fix="correct them, or break the series there with --set data.missing=break",
+        )
+    keep = np.logical_not(bad.any(axis=1))
+    if not keep.any():
+        raise DataError(
+            f"{file_name}: every row holds a missing reading", fix="leave out the empty column with --exclude"
+        )
+    return keep
+
+
+def _check_order(
+    times: NDArray[np.int64], assets: NDArray[np.int64], rows: NDArray[np.intp], file_name: str, names: Sequence[str]
+) -> None:
+    wrong = (np.diff(times) <= 0) & (np.diff(assets) == 0)
+    if not wrong.any():
+        return
+    at = int(np.argmax(wrong)) + 1
+    asset = f" of asset {names[int(assets[at])]!r}" if len(names) > 1 else ""
+    same = times[at] == times[at - 1]
+    moment = str(np.datetime64(int(times[at]), "us"))
+    raise DataError(
+        f"{file_name}: {'duplicate timestamps' if same else 'timestamps that do not rise'}{asset}",
+        got=f"{moment} in row {int(rows[at]) + 1} {'again' if same else 'after a later one'}",
+        allowed="rising times within each asset",
+        fix="name the asset column with --asset if there are several machines, else sort or clean the file",
+    )
+
+
+def _interval_us(config: DataConfig, times: NDArray[np.int64], assets: NDArray[np.int64], file_name: str) -> float:
+    if config.interval_s is not None:
+        return config.interval_s * 1e6
+    steps = np.diff(times)[np.diff(assets) == 0]
+    if not steps.size:
+        raise DataError(f"{file_name}: a single row per asset has no interval", fix="give more rows")
+    return float(np.median(steps))
+
+
+def _place(row: int, column: str) -> str:
+    return f"row {row + 1}, column {column!r}"
+
+
+def _leave_out(column: str) -> str:
+    return f"leave the column out with --exclude {column}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def units_of(names: Sequence[str], units: dict[str, str]) -> tuple[str, ...]:
+    """The unit of each channel: stated for the channel itself, or else for its variable, or else ""."""
+    return tuple(units.get(name, units.get(channel_from_name(name).variable, "")) for name in names)

@@ -1,0 +1,153 @@
+"""What a graph must be before it is run at all."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from toolkit.contract.graph_io import GraphSignature, TensorSpec
+from toolkit.contract.manifest import OPSET
+from toolkit.errors import GateError
+
+OPERATORS = frozenset(
+    [
+        "Add",
+        "Cast",
+        "Concat",
+        "Div",
+        "Expand",
+        "Flatten",
+        "GRU",
+        "Gather",
+        "Gemm",
+        "Identity",
+        "LSTM",
+        "LogSoftmax",
+        "MatMul",
+        "Mul",
+        "Neg",
+        "Pow",
+        "RNN",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Sigmoid",
+        "Slice",
+        "Softmax",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Tanh",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    ]
+)
+"""What a forecaster is made of: arithmetic without control flow, random numbers or data-dependent shapes."""
+
+RECURRENT = ("LSTM", "GRU", "RNN")
+
+
+def check_graph(proto: onnx.ModelProto, tensors: GraphSignature, name: str) -> None:
+    """Refuses a graph that breaks the contract.
+
+    Raises:
+        GateError: with the first problem and how many there are.
+    """
+    problems = graph_problems(proto, tensors)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise GateError(f"the {name} graph breaks the graph contract: {problems[0]}{more}")
+
+
+def graph_problems(proto: onnx.ModelProto, tensors: GraphSignature) -> tuple[str, ...]:
+    """Every way in which a graph breaks the contract, in words; empty for a good one.
+
+    Args:
+        proto: the graph.
+        tensors: the inputs and outputs it must have, with their axes.
+    """
+    return (
+        *_tensor_problems("input", proto.graph.input, tensors.inputs),
+        *_tensor_problems("output", proto.graph.output, tensors.outputs),
+        *_opset_problems(proto),
+        *_node_problems(proto),
+        *_weight_problems(proto),
+        *_checker_problems(proto),
+    )
+
+
+def axes_of(value: onnx.ValueInfoProto) -> tuple[str | int, ...]:
+    """Each axis of a graph's input or output: its symbolic name, its size, or "?"."""
+    return tuple(
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in value.type.tensor_type.shape.dim
+    )
+
+
+def _tensor_problems(kind: str, values: Iterable[onnx.ValueInfoProto], wanted: tuple[TensorSpec, ...]) -> Iterator[str]:
+    found = list(values)
+    names = [value.name for value in found]
+    if names != [tensor.name for tensor in wanted]:
+        yield f"{kind}s are {', '.join(names)} instead of {', '.join(tensor.name for tensor in wanted)}"
+        return
+    for value, tensor in zip(found, wanted, strict=True):
+        if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+            yield f"{kind} {value.name} is not float32"
+        axes = axes_of(value)
+        if axes != tensor.axes:
+            wrong = f"{_shown(axes)} instead of {_shown(tensor.axes)}"
+            yield f"{kind} {value.name} has the axes {wrong}{_baked(axes, tensor)}"
+
+
+def _baked(axes: tuple[str | int, ...], tensor: TensorSpec) -> str:
+    if len(axes) != len(tensor.axes):
+        return ""
+    fixed = [str(w) for a, w in zip(axes, tensor.axes, strict=True) if isinstance(w, str) and isinstance(a, int)]
+    return f" (baked: {', '.join(fixed)})" if fixed else ""
+
+
+def _opset_problems(proto: onnx.ModelProto) -> Iterator[str]:
+    for entry in proto.opset_import:
+        if entry.domain not in ("", "ai.onnx"):
+            yield f"it needs the operator domain {entry.domain}"
+        elif entry.version != OPSET:
+            yield f"its opset is {entry.version} instead of {OPSET}"
+    if proto.functions:
+        yield "it holds functions of its own"
+
+
+def _node_problems(proto: onnx.ModelProto) -> Iterator[str]:
+    for node in proto.graph.node:
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
+            yield f"the operator {node.domain + '.' if node.domain else ''}{node.op_type} is not on the allow-list"
+        if node.op_type in RECURRENT and attributes.get("layout", 0) != 0:
+            yield f"{node.op_type} with layout=1, which onnxruntime refuses"
+        if node.op_type in RECURRENT and "clip" in attributes:
+            yield f"{node.op_type} with clip, which no CUDA provider runs"
+
+
+def _weight_problems(proto: onnx.ModelProto) -> Iterator[str]:
+    for tensor in proto.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            yield f"the weights {tensor.name} lie outside the file"
+            continue
+        values = numpy_helper.to_array(tensor)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            yield f"the weights {tensor.name} hold NaN or infinity"
+
+
+def _checker_problems(proto: onnx.ModelProto) -> Iterator[str]:
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        yield f"onnx.checker: {' '.join(str(error).split())[:200]}"
+
+
+def _shown(axes: tuple[str | int, ...]) -> str:
+    return f"[{', '.join(map(str, axes))}]"

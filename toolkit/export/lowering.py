@@ -1,0 +1,193 @@
+"""Replaces torch's recurrent modules by ONNX's own operators, on a copy of the module.
+
+torch 2.13's exporter bakes the example's sequence length into every `nn.LSTM` after the first one that a process
+exports, in silence. ONNX's LSTM, GRU and RNN are dynamic in both axes by definition, so a graph that calls them
+has nothing to bake, however many exports a process makes. A lowered module exists to be traced: its recurrent
+layers compute nothing when called.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.contract.manifest import OPSET
+from toolkit.errors import InputError, ModelError
+
+# Blocks of rows in torch's weights, in the order in which ONNX wants them:
+# torch has i, f, g, o for an LSTM and r, z, n for a GRU; ONNX has i, o, f, c and z, r, h.
+GATE_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
+
+State = Tensor | tuple[Tensor, Tensor]
+Attributes = dict[str, int | float | str | bool | Sequence[int] | Sequence[float] | Sequence[str] | Sequence[bool]]
+
+
+def lower(module: nn.Module) -> nn.Module:
+    """A copy of `module` in evaluation mode whose recurrent layers are ONNX operators.
+
+    Raises:
+        ModelError: a layer that ONNX has no operator for (`proj_size > 0`).
+    """
+    lowered = copy.deepcopy(module).eval()
+    replacement = _replacement(lowered)
+    if replacement is not None:
+        return replacement
+    for name, child in list(lowered.named_modules()):
+        found = _replacement(child) if name else None
+        if found is not None:
+            parent, _, attribute = name.rpartition(".")
+            setattr(lowered.get_submodule(parent), attribute, found)
+    return lowered
+
+
+class OnnxRecurrent(nn.Module):
+    """Stands for an `nn.LSTM`, `nn.GRU` or `nn.RNN` with the same call and the same result.
+
+    Args:
+        layer: the module whose weights are re-ordered into ONNX's.
+    """
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        self.operator = "RNN" if layer.mode.startswith("RNN") else layer.mode
+        self.attributes = _attributes(layer)
+        # Everything a surrounding module may read of the layer it thinks it holds.
+        self.mode, self.input_size, self.bias = layer.mode, layer.input_size, layer.bias
+        self.dropout, self.bidirectional, self.proj_size = layer.dropout, layer.bidirectional, layer.proj_size
+        self.hidden_size = layer.hidden_size
+        self.num_layers = layer.num_layers
+        self.batch_first = layer.batch_first
+        self.directions = 2 if layer.bidirectional else 1
+        for number in range(layer.num_layers):
+            for name, tensor in _onnx_weights(layer, number, self.operator).items():
+                self.register_buffer(f"{name}_l{number}", tensor)
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """As the replaced module: every step's output and the last state."""
+        if not isinstance(x, Tensor) or x.dim() != 3:
+            raise InputError(
+                f"{self.operator}: only a tensor of three axes can be exported",
+                got=f"{x.dim()} axes" if isinstance(x, Tensor) else type(x).__name__,
+                fix="give a batch axis, and lengths by padding instead of packing",
+            )
+        x = x.transpose(0, 1) if self.batch_first else x  # [sequence, batch, input_size]
+        given = self._split(state)
+        last: list[list[Tensor]] = []
+        for number in range(self.num_layers):
+            x, *states = self._layer(x, number, [tensors[number] for tensors in given])
+            last.append(states)
+        hidden = x.transpose(0, 1) if self.batch_first else x
+        stacked = [_stack(tensors) for tensors in zip(*last, strict=True)]
+        return hidden, (stacked[0], stacked[1]) if self.operator == "LSTM" else stacked[0]
+
+    def _split(self, state: State | None) -> list[Sequence[Tensor]]:
+        """The given state's tensors, each cut into one `[directions, batch, hidden_size]` for each layer."""
+        if state is None:
+            return []
+        tensors = [state] if isinstance(state, Tensor) else list(state)
+        if self.num_layers == 1:
+            return [[tensor] for tensor in tensors]
+        return [torch.split(tensor, self.directions) for tensor in tensors]
+
+    def _layer(self, x: Tensor, number: int, state: list[Tensor]) -> list[Tensor]:
+        """One ONNX operator: its output `[sequence, batch, directions x hidden_size]` and its last state."""
+        weights = [getattr(self, f"{name}_l{number}") for name in ("W", "R", "B")]
+        inputs = [x, *weights, *([None, *state] if state else [])]
+        sequence, batch, _ = x.shape
+        last_shape = (self.directions, batch, self.hidden_size)
+        states = 2 if self.operator == "LSTM" else 1
+        outputs = torch.onnx.ops.symbolic_multi_out(
+            self.operator,
+            inputs,
+            self.attributes,
+            dtypes=(x.dtype,) * (states + 1),
+            shapes=[(sequence, self.directions, batch, self.hidden_size), *[last_shape] * states],
+            version=OPSET,
+        )
+        return [self._merge(outputs[0]), *outputs[1:]]
+
+    def _merge(self, y: Tensor) -> Tensor:
+        """`[sequence, directions, batch, hidden_size]` to `[sequence, batch, directions x hidden_size]`."""
+        if self.directions == 1:
+            return y.squeeze(1)
+        y = y.transpose(1, 2)  # [sequence, batch, directions, hidden_size]
+        return _reshape(y, [0, 0, -1], [*y.shape[:2], self.directions * self.hidden_size])
+
+
+class OnnxUnflatten(nn.Module):
+    """Stands for an `nn.Unflatten` of the last axis.
+
+    ONNX's Reshape copies an axis where it finds a 0, so that no chain of Shape, Gather and Concat is needed.
+    """
+
+    def __init__(self, layer: nn.Unflatten) -> None:
+        super().__init__()
+        self.sizes = [int(size) for size in layer.unflattened_size]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., n]` to `[..., *sizes]`."""
+        return _reshape(x, [0] * (x.dim() - 1) + self.sizes, [*x.shape[:-1], *self.sizes])
+
+
+def _replacement(layer: nn.Module) -> nn.Module | None:
+    if type(layer) in (nn.LSTM, nn.GRU, nn.RNN):
+        assert isinstance(layer, nn.RNNBase)  # for the type checker
+        return OnnxRecurrent(layer)
+    if type(layer) is nn.Unflatten and layer.dim == -1 and all(isinstance(n, int) for n in layer.unflattened_size):
+        return OnnxUnflatten(layer)
+    return None
+
+
+def _attributes(layer: nn.RNNBase) -> Attributes:
+    if layer.proj_size:
+        raise ModelError(
+            "an LSTM with a projection cannot be exported",
+            got=f"proj_size={layer.proj_size}",
+            allowed="proj_size=0: ONNX's LSTM has no projection",
+            fix="put an nn.Linear behind the LSTM",
+        )
+    directions = 2 if layer.bidirectional else 1
+    attributes: Attributes = {"hidden_size": layer.hidden_size}
+    if directions == 2:
+        attributes["direction"] = "bidirectional"
+    if layer.mode == "GRU":
+        attributes["linear_before_reset"] = 1  # torch multiplies by the reset gate after the matrix product
+    if layer.mode == "RNN_RELU":
+        attributes["activations"] = ["Relu"] * directions
+    return attributes
+
+
+def _onnx_weights(layer: nn.RNNBase, number: int, operator: str) -> dict[str, Tensor]:
+    """W, R and B of one layer, both directions stacked, gates in ONNX's order."""
+    suffixes = [f"_l{number}", f"_l{number}_reverse"][: 2 if layer.bidirectional else 1]
+    reordered = _reordering(operator)
+    return {
+        "W": torch.stack([reordered(getattr(layer, f"weight_ih{suffix}")) for suffix in suffixes]),
+        "R": torch.stack([reordered(getattr(layer, f"weight_hh{suffix}")) for suffix in suffixes]),
+        "B": torch.stack([_biases(layer, suffix, reordered) for suffix in suffixes]),
+    }
+
+
+def _reordering(operator: str) -> Callable[[Tensor], Tensor]:
+    def reordered(tensor: Tensor) -> Tensor:
+        blocks = tensor.detach().chunk(len(GATE_ORDER[operator]))
+        return torch.cat([blocks[place] for place in GATE_ORDER[operator]])
+
+    return reordered
+
+
+def _biases(layer: nn.RNNBase, suffix: str, reordered: Callable[[Tensor], Tensor]) -> Tensor:
+    """Input biases, then recurrent ones; zeros where the layer has none."""
+    if not layer.bias:
+        weight: Tensor = getattr(layer, f"weight_hh{suffix}")
+        return weight.new_zeros(2 * weight.shape[0])
+    return torch.cat([reordered(getattr(layer, f"{name}{suffix}")) for name in ("bias_ih", "bias_hh")])
+
+
+def _stack(tensors: tuple[Tensor, ...]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+
+
+def _reshape(x: Tensor, sizes: list[int], shape: Sequence[int | torch.SymInt]) -> Tensor:
+    return torch.onnx.ops.symbolic("Reshape", [x, torch.tensor(sizes)], dtype=x.dtype, shape=shape, version=OPSET)

@@ -1,0 +1,121 @@
+"""Reads a bundle, trusting nothing: sizes first, no links, every file's hash before it is used."""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.contract.graph_io import GraphName, GraphSignature, shape_from_spec, signature
+from toolkit.contract.manifest import MANIFEST, BundleManifest, manifest_from_json
+from toolkit.errors import BundleError
+from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
+from toolkit.runtime.session import Session, SessionPolicy, create_session
+
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder with a manifest that has been read and checked.
+
+    Attributes:
+        folder: where it lies.
+        manifest: its contents.
+    """
+
+    folder: Path
+    manifest: BundleManifest
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one of the bundle's files, checked against the manifest; they are read once and used.
+
+        Raises:
+            BundleError: not in the manifest, missing, a link, or with another size or hash.
+        """
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise BundleError(f"the manifest of {self.folder} lists no {name}", allowed=", ".join(self.manifest.files))
+        content = _read(self.folder, name, min(entry.bytes, MAX_FILE_BYTES))
+        if len(content) != entry.bytes or hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise BundleError(
+                f"{self.folder / name} is not the file that the manifest describes",
+                got="another size or SHA-256",
+                fix="copy the bundle again, or export it again",
+            )
+        return content
+
+    def signature(self, graph: GraphName) -> GraphSignature:
+        """Inputs and outputs of a graph."""
+        return signature(graph, shape_from_spec(self.manifest.model))
+
+    def session(self, graph: GraphName, policy: SessionPolicy | None = None) -> Session:
+        """A session of one of the bundle's graphs.
+
+        Raises:
+            BundleError: no such graph, a damaged file, or inputs and outputs other than the contract's.
+        """
+        entry = self.manifest.graph(graph)
+        session = create_session(self.read(entry.file), policy, entry.file)
+        tensors = self.signature(graph)
+        for kind, found, wanted in (
+            ("inputs", session.get_inputs(), tensors.inputs),
+            ("outputs", session.get_outputs(), tensors.outputs),
+        ):
+            got = [(value.name, tuple(value.shape)) for value in found]
+            if got != [(tensor.name, tensor.axes) for tensor in wanted]:
+                raise BundleError(f"{entry.file}: {kind} do not fit the manifest", got=got)
+        return session
+
+    def windowed(self, policy: SessionPolicy | None = None) -> WindowedPredictor:
+        """A predictor for windows."""
+        session = self.session("windowed", policy)
+        return WindowedPredictor(session, self.signature("windowed"), self.manifest.model.min_sequence)
+
+    def streaming(self, policy: SessionPolicy | None = None) -> StreamingPredictor:
+        """A predictor that carries a state."""
+        return StreamingPredictor(self.session("streaming", policy), self.signature("streaming"))
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Reads the manifest and checks every file that it lists.
+
+    Raises:
+        BundleError: no bundle, a file that is missing, foreign, a link or changed, or another schema version.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"there is no bundle {folder}", fix="name a folder that 'lstm-edge export' wrote")
+    if not (folder / MANIFEST).exists():
+        raise BundleError(
+            f"{folder} is no bundle", got=f"no {MANIFEST}", fix="name a folder that 'lstm-edge export' wrote"
+        )
+    where = str(folder / MANIFEST)
+    bundle = Bundle(folder, manifest_from_json(_read(folder, MANIFEST, MAX_MANIFEST_BYTES), where))
+    listed = {MANIFEST, *bundle.manifest.files}
+    foreign = sorted(set(os.listdir(folder)) - listed)
+    if foreign:
+        raise BundleError(f"{folder} holds a file that its manifest does not list", got=foreign[0], fix="remove it")
+    for entry in bundle.manifest.graphs:
+        bundle.read(entry.file)
+    return bundle
+
+
+def _read(folder: Path, name: str, limit: int) -> bytes:
+    """A plain file of at most `limit` bytes directly within `folder`; a link is never followed."""
+    if name != Path(name).name or name in ("", ".", ".."):
+        raise BundleError(f"{folder}: a file's name must not lead elsewhere", got=repr(name))
+    path = folder / name
+    try:
+        # Non-blocking: opening a pipe must not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        reason = "a link" if path.is_symlink() else error.strerror
+        raise BundleError(f"cannot read {path}", got=reason, fix="copy the bundle again") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise BundleError(f"{path} is no plain file")
+        if status.st_size > limit:
+            raise BundleError(f"{path} is too large", got=f"{status.st_size} bytes", allowed=f"{limit} bytes")
+        return file.read(limit + 1)

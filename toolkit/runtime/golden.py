@@ -1,0 +1,103 @@
+"""Golden vectors: inputs and expected answers that travel in the bundle and are re-run wherever it arrives."""
+
+import io
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.contract.graph_io import GraphName
+from toolkit.contract.manifest import GOLDEN, GraphEntry
+from toolkit.errors import BundleError, GoldenError
+from toolkit.runtime.bundle import Bundle
+from toolkit.runtime.session import SessionPolicy, run_session
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    """One call: what goes in and what must come out, by tensor name."""
+
+    graph: GraphName
+    name: str
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """The largest part of its tolerance that any value of a case used; above 1 it fails."""
+
+    graph: GraphName
+    case: str
+    output: str
+    worst: float
+
+
+def pack_golden(cases: list[GoldenCase]) -> bytes:
+    """The contents of `golden.npz`: arrays named `graph/case/in|out/tensor`."""
+    arrays: dict[str, Array] = {}
+    for case in cases:
+        arrays |= {f"{case.graph}/{case.name}/in/{name}": array for name, array in case.inputs.items()}
+        arrays |= {f"{case.graph}/{case.name}/out/{name}": array for name, array in case.outputs.items()}
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def unpack_golden(content: bytes) -> list[GoldenCase]:
+    """Reads `golden.npz`; nothing in it is executed.
+
+    Raises:
+        BundleError: not such a file.
+    """
+    cases: dict[tuple[str, str], GoldenCase] = {}
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            for key in arrays.files:
+                graph, name, side, tensor = key.split("/")
+                case = cases.setdefault((graph, name), GoldenCase(graph, name, {}, {}))
+                (case.inputs if side == "in" else case.outputs)[tensor] = arrays[key]
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{GOLDEN} is damaged", got=str(error)[:100]) from error
+    return list(cases.values())
+
+
+def check_golden(bundle: Bundle, policy: SessionPolicy | None = None) -> list[GoldenResult]:
+    """Re-runs every golden case on this machine.
+
+    Raises:
+        GoldenError: an answer lies outside its tolerance.
+        BundleError: a case does not fit its graph.
+    """
+    cases = unpack_golden(bundle.read(GOLDEN))
+    results: list[GoldenResult] = []
+    for entry in bundle.manifest.graphs:
+        own = [case for case in cases if case.graph == entry.name]
+        if not own:
+            raise BundleError(f"{GOLDEN} holds no case for the {entry.name} graph")
+        session = bundle.session(entry.name, policy)
+        for case in own:
+            outputs = run_session(session, dict(case.inputs), list(case.outputs))
+            results += [_judge(entry, case, name, got) for name, got in zip(case.outputs, outputs, strict=True)]
+    worst = max(results, key=lambda result: result.worst)
+    if not worst.worst <= 1.0:
+        raise GoldenError(
+            f"the {worst.graph} graph answers otherwise than where it was made",
+            got=f"{worst.worst:.3g} times the tolerance in {worst.output}, case {worst.case}",
+            fix="do not use this bundle on this machine",
+        )
+    return results
+
+
+def _judge(entry: GraphEntry, case: GoldenCase, output: str, got: Array) -> GoldenResult:
+    expected = case.outputs[output]
+    if got.shape != expected.shape or output not in entry.golden_atol:
+        raise BundleError(f"{GOLDEN}: case {case.name} does not fit the {entry.name} graph", got=list(got.shape))
+    tolerance = np.asarray(entry.golden_atol[output])
+    difference = np.abs(got.astype(np.float64) - expected.astype(np.float64))
+    # NaN must not slip through a comparison that is false either way.
+    worst = float(np.max(np.where(np.isfinite(difference), difference, np.inf) / tolerance))
+    return GoldenResult(entry.name, case.name, output, worst)

@@ -1,0 +1,35 @@
+"""Which execution providers a command uses: those that were asked for, or those that really run."""
+
+from collections.abc import Sequence
+
+from toolkit.errors import RequestError
+from toolkit.runtime.providers import available_providers, provider_problem
+from toolkit.runtime.session import CPU
+
+CUDA = "CUDAExecutionProvider"
+
+
+def running_providers(requested: Sequence[str] = ()) -> tuple[str, ...]:
+    """The requested providers, or all that run an LSTM on this machine.
+
+    Raises:
+        RequestError: a requested provider does not run one; the message says why and names those that do.
+    """
+    working = tuple(name for name in available_providers() if provider_problem(name) is None)
+    for name in requested:
+        problem = provider_problem(name)
+        if problem is not None:
+            raise RequestError(f"--provider {name} cannot be used", got=problem, allowed=", ".join(working))
+    return tuple(dict.fromkeys(requested)) or working
+
+
+def cpu_and_cuda(requested: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The requested providers, or the CPU and, where it runs, CUDA; and why CUDA is left out where it is.
+
+    Raises:
+        RequestError: as `running_providers`.
+    """
+    if requested:
+        return running_providers(requested), ()
+    problem = provider_problem(CUDA)
+    return ((CPU, CUDA), ()) if problem is None else ((CPU,), (f"{CUDA} not measured: {problem}",))

@@ -1,0 +1,77 @@
+"""Forecasts that need no model. A model that loses to one of them should not be deployed.
+
+Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, section 5.2 (naive and seasonal
+naive methods).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+
+def persistence(history: Array, horizon: int) -> Array:
+    """The last value, repeated.
+
+    Args:
+        history: `[windows, window_length, targets]`.
+        horizon: steps to forecast.
+
+    Returns:
+        `[windows, horizon, targets]`.
+    """
+    return np.repeat(history[:, -1:], horizon, axis=1)
+
+
+def seasonal_naive(history: Array, horizon: int, season: int) -> Array:
+    """The value of one season ago; beyond one season the last season is repeated.
+
+    Args:
+        history: `[windows, window_length, targets]` with `window_length >= season`.
+        horizon: steps to forecast.
+        season: samples in a season.
+
+    Returns:
+        `[windows, horizon, targets]`.
+    """
+    steps = history.shape[1] - season + np.arange(horizon) % season
+    return history[:, steps]
+
+
+def find_season(values: Array, segments: NDArray[np.int64], longest: int) -> int:
+    """The season of at most `longest` samples in which these rows repeat themselves best.
+
+    Judged on the rows' first differences, so that a drift does not shift the season (on the oil temperature of
+    ETTh1 the readings themselves are nearest to those of 22 hours ago, their differences to 24). Of the lags
+    that are better than both neighbours, the shortest one that is at least three quarters of the way from the
+    typical lag to the best is taken: a week repeats as well as a day does.
+
+    Args:
+        values: `[rows, targets]` of the training part, in standard deviations.
+        segments: `[rows]`, numbers of the unbroken series.
+        longest: the longest season to try: the window length.
+
+    Returns:
+        Samples in a season; `longest` where nothing repeats.
+    """
+    together = segments[1:] == segments[:-1]
+    changes = np.diff(values, axis=0)[together]
+    distance = _mean_squared_differences(changes, segments[1:][together], longest + 1)
+    dips = [lag for lag in range(2, longest + 1) if distance[lag] < min(distance[lag - 1], distance[lag + 1])]
+    if not dips:
+        return longest
+    least = min(distance[lag] for lag in dips)
+    bound = least + 0.25 * (float(np.median(distance[1:])) - least)
+    return next(lag for lag in dips if distance[lag] <= bound)
+
+
+def _mean_squared_differences(values: Array, segments: NDArray[np.int64], longest: int) -> NDArray[np.float64]:
+    """`[longest + 1]`: the mean squared difference of rows a lag apart within a series, infinity where none are."""
+    distance = np.full(longest + 1, np.inf)
+    for lag in range(1, min(longest, len(values) - 1) + 1):
+        together = segments[lag:] == segments[:-lag]
+        if together.any():
+            distance[lag] = np.mean(np.square(values[lag:] - values[:-lag])[together])
+    return distance

@@ -1,0 +1,89 @@
+"""Errors of the model and of the baselines, on the same windows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from toolkit.contract.reports import Errors, Scores
+from toolkit.data.dataset import ForecastDataset
+from toolkit.model.lstm import MultivariateLSTM
+from toolkit.signal.baselines import find_season, persistence, seasonal_naive
+from toolkit.training.loop import EVALUATION_BATCH
+
+Floats = NDArray[np.floating[Any]]
+Forecast = Callable[[Floats], Floats]
+"""From raw windows `[windows, window_length, channels]` to raw forecasts `[windows, horizon, targets]`."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The model beside the baselines on the test windows."""
+
+    model: Scores
+    baselines: dict[str, Scores]
+    season: int
+
+    @property
+    def verdict(self) -> str:
+        """One sentence that says plainly what the model is worth."""
+        own = self.model.test_standardised.mse
+        ratios = {name: own / max(scores.test_standardised.mse, 1e-300) for name, scores in self.baselines.items()}
+        lost = [f"{name} by {100 * (ratio - 1):.1f} %" for name, ratio in ratios.items() if ratio >= 1]
+        won = [f"{name} by {100 * (1 - ratio):.1f} %" for name, ratio in ratios.items() if ratio < 1]
+        if lost:
+            beside = f" (beats {' and '.join(won)})" if won else ""
+            return f"loses to {' and '.join(lost)}{beside} in mean squared error: do not deploy this"
+        return f"beats {' and '.join(won)} in mean squared error"
+
+
+def compare(model: MultivariateLSTM, dataset: ForecastDataset, season: int | None) -> Comparison:
+    """Scores the model, persistence and seasonal naive on every test window.
+
+    Args:
+        model: in evaluation mode.
+        dataset: where the windows come from.
+        season: samples in a season; None finds it on the training rows.
+    """
+    season = season or _season(dataset)
+    targets, horizon = dataset.target_indices, dataset.horizon
+    return Comparison(
+        score(dataset, lambda x: _model_forecast(model, x)),
+        {
+            "persistence": score(dataset, lambda x: persistence(x[:, :, targets], horizon)),
+            "seasonal": score(dataset, lambda x: seasonal_naive(x[:, :, targets], horizon, season)),
+        },
+        season,
+    )
+
+
+def score(dataset: ForecastDataset, forecast: Forecast) -> Scores:
+    """Errors of a forecast over all test windows, horizon steps and targets."""
+    squared, absolute, windows = 0.0, 0.0, 0
+    for x, y in dataset.batches("test", EVALUATION_BATCH):
+        error = forecast(x.double().numpy()) - y.double().numpy()  # [windows, horizon, targets]
+        squared = squared + np.square(error).mean(axis=1).sum(axis=0)  # [targets]
+        absolute = absolute + np.abs(error).mean(axis=1).sum(axis=0)
+        windows += len(x)
+    std = dataset.std[dataset.target_indices].numpy()
+    mse, mae = np.asarray(squared) / windows, np.asarray(absolute) / windows
+    return Scores(
+        Errors(float(mse.mean()), float(mae.mean())),
+        Errors(float((mse / std**2).mean()), float((mae / std).mean())),
+        {n: Errors(float(s), float(a)) for n, s, a in zip(dataset.signal.targets, mse, mae, strict=True)},
+    )
+
+
+def _model_forecast(model: MultivariateLSTM, x: Floats) -> Floats:
+    with torch.inference_mode():
+        forecast: torch.Tensor = model(torch.from_numpy(x).float())
+    return forecast.double().numpy()
+
+
+def _season(dataset: ForecastDataset) -> int:
+    train = dataset.train_rows
+    values = ((dataset.rows[train].double() - dataset.mean) / dataset.std)[:, dataset.target_indices]
+    return find_season(values.numpy(), dataset.segments[train].numpy(), dataset.window_length)
