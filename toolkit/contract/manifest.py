@@ -13,6 +13,7 @@ from toolkit.errors import BundleError
 SCHEMA = "bundle/1"
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
+SAMPLES = "samples.safetensors"
 GOLDEN = "golden.npz"
 MODEL_CARD = "README.md"
 

@@ -90,6 +90,25 @@ def build_dataset(table: SensorTable, config: DataConfig) -> ForecastDataset:
     )
 
 
+def test_stretches(dataset: ForecastDataset, count: int, length: int) -> Tensor:
+    """Unbroken raw readings of the test part, for checks that should see what the model will see.
+
+    Args:
+        dataset: where they come from.
+        count: stretches, spread evenly over the test windows.
+        length: samples of each; shorter where no series of the test part is as long.
+
+    Returns:
+        float32 `[count, length, channels]`.
+    """
+    starts = dataset.starts["test"]
+    left = torch.searchsorted(dataset.segments, dataset.segments[starts], right=True) - starts  # rows up to the break
+    length = min(length, int(left.max()))
+    fitting = starts[left >= length]
+    chosen = fitting[torch.linspace(0, len(fitting) - 1, count).long()]
+    return dataset.rows[chosen[:, None] + torch.arange(length)]
+
+
 def _signal(table: SensorTable, config: DataConfig) -> SignalSpec:
     units = units_of(table.channel_names, config.units)
     channels = tuple(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from toolkit.contract.manifest import WEIGHTS
+from toolkit.contract.manifest import SAMPLES, WEIGHTS
 from toolkit.contract.reports import ParityReport
 from toolkit.errors import BundleError, ParityError
 from toolkit.model.lstm import MultivariateLSTM, model_from_spec
@@ -10,7 +10,7 @@ from toolkit.parity.check import OnCase, check_parity
 from toolkit.parity.grid import ParityGrid, quick_grid, standard_grid
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.session import CPU
-from toolkit.training.run import load_weights
+from toolkit.training.run import load_samples, load_weights
 
 
 def model_of(bundle: Bundle) -> MultivariateLSTM:
@@ -41,7 +41,11 @@ def check_bundle(
         BundleError: a damaged bundle, or one without weights.
     """
     graphs = {entry.name: bundle.read(entry.file) for entry in bundle.manifest.graphs}
-    return check_parity(model_of(bundle), graphs, grid, providers=providers, on_case=on_case)
+    model = model_of(bundle)
+    samples = None
+    if SAMPLES in bundle.manifest.files:
+        samples = load_samples(model, bundle.read(SAMPLES), str(bundle.folder / SAMPLES)).numpy()
+    return check_parity(model, graphs, grid, samples, providers=providers, on_case=on_case)
 
 
 def raise_if_failed(report: ParityReport) -> None:

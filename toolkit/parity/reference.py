@@ -10,16 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import BATCH, FORECAST, INPUT, SEQUENCE, STATE_PAIRS, leading_axes
+from toolkit.contract.graph_io import FORECAST, INPUT, STATE_PAIRS, leading_axes
 from toolkit.model.lstm import MultivariateLSTM
-from toolkit.parity.grid import FAMILIES, ParityGrid
+from toolkit.parity.inputs import Feed
 
 Floats = NDArray[np.floating[Any]]
-Feed = dict[str, NDArray[np.float32]]
 Outputs = dict[str, NDArray[np.float64]]
 
-STATE_SPREAD = 0.5
-"""Standard deviation of the states that streaming cases start from; an LSTM's `h` lies within +-1."""
+
+NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
@@ -70,33 +69,27 @@ def references(model: MultivariateLSTM) -> tuple[TorchReference, TorchReference]
     return TorchReference(truth), TorchReference(single)
 
 
-def make_feed(model: MultivariateLSTM, grid: ParityGrid, family: str, batch: int, sequence: int) -> Feed:
-    """Raw inputs of a family for the windowed graph: the same for the same seed and shape."""
-    random = np.random.default_rng([grid.seed, sorted(FAMILIES).index(family), batch, sequence])
-    standard = FAMILIES[family](random, batch, sequence, model.lstm.input_size)
-    raw = standard / _array(model.input_scale) + _array(model.input_offset)
-    x = raw.astype(np.float32)  # [batch, sequence, channels]
-    return {INPUT: x if model.batch_first else np.ascontiguousarray(x.swapaxes(0, 1))}
+def neighbours(model: MultivariateLSTM, seed: int) -> tuple[TorchReference, ...]:
+    """Copies in float32 whose every weight is moved to the next float32 above or below, at random.
 
-
-def add_state(feed: Feed, model: MultivariateLSTM, grid: ParityGrid, batch: int) -> Feed:
-    """The same samples with a state to start from, for the streaming graph."""
-    random = np.random.default_rng([grid.seed, batch])
-    shape = (model.lstm.num_layers, batch, model.lstm.hidden_size)
-    states = {name: random.normal(0, STATE_SPREAD, shape).astype(np.float32) for name in STATE_PAIRS}
-    states["h0"] = np.tanh(states["h0"])
-    return feed | states
+    A trained LSTM can amplify rounding a thousand times on single series (near a switch of its state, say). How far
+    torch's one answer strays there is one draw of chance; these are further draws of the same size.
+    """
+    copies = []
+    for number in range(NEIGHBOURS):
+        generator = torch.Generator().manual_seed(seed * NEIGHBOURS + number)
+        moved = copy.deepcopy(model).float().eval()
+        with torch.no_grad():
+            for weight in moved.parameters():
+                upward = torch.rand(weight.shape, generator=generator) < 0.5
+                weight.copy_(torch.nextafter(weight, torch.where(upward, torch.inf, -torch.inf)))
+        copies.append(TorchReference(moved))
+    return tuple(copies)
 
 
 def axis_of(model: MultivariateLSTM, name: str) -> int:
     """Where `batch` or `sequence` stands among the first two axes of `x`."""
     return leading_axes(model.shape.layout).index(name)
-
-
-def sizes_of(model: MultivariateLSTM, feed: Feed) -> tuple[int, int]:
-    """(batch, sequence) of a feed."""
-    shape = feed[INPUT].shape
-    return shape[axis_of(model, BATCH)], shape[axis_of(model, SEQUENCE)]
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float64]:

@@ -6,7 +6,8 @@ import numpy as np
 
 from toolkit.contract.graph_io import FORECAST, INPUT, SEQUENCE, STATE_PAIRS
 from toolkit.model.lstm import MultivariateLSTM
-from toolkit.parity.reference import Feed, axis_of
+from toolkit.parity.inputs import Feed
+from toolkit.parity.reference import axis_of
 from toolkit.parity.subject import Answer, Subject
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from toolkit.contract.graph_io import FORECAST, STANDARDISED, STATE_PAIRS, GraphName
 from toolkit.errors import BundleError
-from toolkit.parity.reference import Feed
+from toolkit.parity.inputs import Feed
 from toolkit.runtime.session import Session, SessionPolicy, create_session, run_session
 
 

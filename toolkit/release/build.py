@@ -18,6 +18,7 @@ from toolkit.contract.manifest import (
     MINIMUM_ONNXRUNTIME,
     MODEL_CARD,
     OPSET,
+    SAMPLES,
     SCHEMA,
     WEIGHTS,
     BundleManifest,
@@ -33,12 +34,13 @@ from toolkit.model.lstm import MultivariateLSTM, model_from_spec
 from toolkit.parity.bundle import raise_if_failed
 from toolkit.parity.check import check_parity
 from toolkit.parity.grid import standard_grid
+from toolkit.parity.inputs import InputSource
 from toolkit.release.golden_vectors import golden_cases, golden_tolerances
 from toolkit.release.model_card import model_card
 from toolkit.runtime.bundle import load_bundle
 from toolkit.runtime.environment import package_versions
 from toolkit.runtime.golden import check_golden, pack_golden
-from toolkit.training.run import Run, weights_bytes
+from toolkit.training.run import Run, samples_bytes, weights_bytes
 
 OnStage = Callable[[str, float], None]
 """Called after each stage with its name and its seconds."""
@@ -76,7 +78,8 @@ def build_bundle(
         run: a finished run.
         out: the folder to write.
         layout: order of the first two axes of `x` in the graphs.
-        weights: whether torch's weights go into the bundle, so that `parity` needs nothing else.
+        weights: whether torch's weights and a sample of the test readings go into the bundle, so that `parity`
+            needs nothing else.
         overwrite: whether a folder at `out` may be replaced.
         on_stage: told of each stage.
 
@@ -95,14 +98,15 @@ def build_bundle(
     gate(model, protos)
     graphs = {graph: proto.SerializeToString() for graph, proto in protos.items()}
     stages.done("gate")
-    parity = check_parity(model, graphs, standard_grid(spec.window_length))
+    source = InputSource(model, run.samples.numpy(), seed=1)
+    parity = check_parity(model, graphs, standard_grid(spec.window_length), source.samples)
     raise_if_failed(parity)
     stages.done("parity")
     files = {f"{graph}.onnx": content for graph, content in graphs.items()}
-    cases = golden_cases(model, spec)
+    cases = golden_cases(source, spec)
     files[GOLDEN] = pack_golden(cases)
     if weights:
-        files[WEIGHTS] = weights_bytes(model)
+        files |= {WEIGHTS: weights_bytes(model), SAMPLES: samples_bytes(run.samples)}
     entries = tuple(
         GraphEntry(graph, f"{graph}.onnx", "fp32", golden_tolerances(graph, cases, model, parity)) for graph in GRAPHS
     )

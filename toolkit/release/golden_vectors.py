@@ -10,8 +10,8 @@ from toolkit.contract.graph_io import FORECAST, INPUT, STATE_PAIRS, GraphName
 from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.reports import ParityReport
 from toolkit.model.lstm import MultivariateLSTM
-from toolkit.parity.grid import ParityGrid, standard_grid
-from toolkit.parity.reference import Feed, add_state, make_feed, references
+from toolkit.parity.inputs import Feed, InputSource
+from toolkit.parity.reference import references
 from toolkit.runtime.golden import GoldenCase
 
 OTHER_CPU = 4.0
@@ -21,16 +21,16 @@ FINAL_ULPS = 4.0
 STATE_ULPS = 16.0
 
 
-def golden_cases(model: MultivariateLSTM, spec: ModelSpec) -> list[GoldenCase]:
+def golden_cases(source: InputSource, spec: ModelSpec) -> list[GoldenCase]:
     """Windows and streams of ordinary inputs, with and without a state to start from."""
-    grid = standard_grid(spec.window_length, seed=1)
+    plain, rough = source.families
     window = spec.window_length
-    shapes = (("window", "normal", 3, window), ("step", "step", 2, window + 1), ("short", "constant", 1, 2))
+    shapes = (("window", plain, 3, window), ("rough", rough, 2, window + 1), ("short", rough, 1, 2))
     cases: list[GoldenCase] = []
     for name, family, batch, sequence in shapes:
-        feed = make_feed(model, grid, family, batch, sequence)
-        cases.append(_case(model, "windowed", name, feed))
-        cases.append(_case(model, "streaming", name, _with_state(feed, model, grid, batch, zero=name == "window")))
+        cases.append(_case(source, "windowed", name, source.feed("windowed", family, batch, sequence)))
+        feed = source.feed("streaming", family, batch, sequence)
+        cases.append(_case(source, "streaming", name, _from_zero(feed) if name == "window" else feed))
     return cases
 
 
@@ -61,13 +61,12 @@ def _ulp(size: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return np.asarray(np.spacing(np.asarray(size, np.float32)), np.float64)
 
 
-def _with_state(feed: Feed, model: MultivariateLSTM, grid: ParityGrid, batch: int, *, zero: bool) -> Feed:
-    stateful = add_state(feed, model, grid, batch)
-    return {name: np.zeros_like(a) if zero and name in STATE_PAIRS else a for name, a in stateful.items()}
+def _from_zero(feed: Feed) -> Feed:
+    return {name: np.zeros_like(array) if name in STATE_PAIRS else array for name, array in feed.items()}
 
 
-def _case(model: MultivariateLSTM, graph: GraphName, name: str, feed: Feed) -> GoldenCase:
-    truth = references(model)[0].model
+def _case(source: InputSource, graph: GraphName, name: str, feed: Feed) -> GoldenCase:
+    truth = references(source.model)[0].model
     tensors = [torch.from_numpy(feed[key]).double() for key in (INPUT, *STATE_PAIRS) if key in feed]
     with torch.inference_mode():
         results = (truth(*tensors),) if graph == "windowed" else truth.stream(*tensors)

@@ -1,4 +1,4 @@
-"""A run folder: `config.toml`, `weights.safetensors`, `metrics.jsonl`, `training.json`, `run.json`.
+"""A run folder: `config.toml`, `run.json`, weights, samples of the test part, `metrics.jsonl` and `training.json`.
 
 The folder appears whole when training ends, or not at all.
 """
@@ -13,11 +13,12 @@ import safetensors.torch
 import torch
 
 from toolkit import atomic_files
+from toolkit.contract.manifest import SAMPLES, WEIGHTS
 from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.records import decode, encode
 from toolkit.contract.reports import TrainingReport, report_to_json
 from toolkit.contract.signals import SignalSpec
-from toolkit.data.dataset import ForecastDataset, build_dataset
+from toolkit.data.dataset import ForecastDataset, build_dataset, test_stretches
 from toolkit.data.tables import SensorTable, read_table
 from toolkit.errors import BundleError, ModelError
 from toolkit.model.lstm import MultivariateLSTM, model_from_spec
@@ -26,13 +27,10 @@ from toolkit.training.config import RunConfig
 from toolkit.training.loop import FitResult, Progress, fit
 from toolkit.training.scoring import Comparison, compare
 
-RUN, CONFIG, WEIGHTS, METRICS, REPORT = (
-    "run.json",
-    "config.toml",
-    "weights.safetensors",
-    "metrics.jsonl",
-    "training.json",
-)
+RUN, CONFIG, METRICS, REPORT = "run.json", "config.toml", "metrics.jsonl", "training.json"
+
+STRETCHES, STRETCH_WINDOWS = 4, 8
+"""How much of the test part goes into `samples.safetensors`, in stretches of so many windows."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ class Run:
         folder: where it lies.
         record: what was trained on what.
         model: with the trained weights, in evaluation mode.
+        samples: raw readings of the test part, float32 `[stretches, samples, channels]`.
         report: the contents of `training.json`.
         config_toml: the text of the resolved configuration.
     """
@@ -72,6 +71,7 @@ class Run:
     folder: Path
     record: RunRecord
     model: MultivariateLSTM
+    samples: torch.Tensor
     report: dict[str, Any]
     config_toml: str
 
@@ -95,6 +95,8 @@ def train(config: RunConfig, folder: Path, progress: Progress, *, overwrite: boo
         lines = [json.dumps(asdict(epoch)) + "\n" for epoch in result.records]
         (partial / METRICS).write_text("".join(lines), encoding="utf-8")
         (partial / WEIGHTS).write_bytes(weights_bytes(model))
+        samples = test_stretches(dataset, STRETCHES, STRETCH_WINDOWS * config.data.window_length)
+        (partial / SAMPLES).write_bytes(samples_bytes(samples))
         report = _report(model, dataset, result, compare(model, dataset, config.data.season))
         (partial / REPORT).write_text(report_to_json(report), encoding="utf-8")
     return report
@@ -121,7 +123,7 @@ def load_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise BundleError(f"there is no run folder {folder}", fix="train one with 'lstm-edge train ... --run DIR'")
-    missing = [name for name in (RUN, CONFIG, WEIGHTS, REPORT) if not (folder / name).is_file()]
+    missing = [name for name in (RUN, CONFIG, WEIGHTS, SAMPLES, REPORT) if not (folder / name).is_file()]
     if missing:
         raise BundleError(
             f"{folder} is no finished run folder",
@@ -132,7 +134,8 @@ def load_run(folder: Path) -> Run:
     model = model_from_spec(record.model)
     load_weights(model, (folder / WEIGHTS).read_bytes(), str(folder / WEIGHTS))
     config_toml = (folder / CONFIG).read_text(encoding="utf-8")
-    return Run(folder, record, model, _json(folder / REPORT), config_toml)
+    samples = load_samples(model, (folder / SAMPLES).read_bytes(), str(folder / SAMPLES))
+    return Run(folder, record, model, samples, _json(folder / REPORT), config_toml)
 
 
 def load_weights(model: MultivariateLSTM, content: bytes, where: str) -> None:
@@ -142,10 +145,7 @@ def load_weights(model: MultivariateLSTM, content: bytes, where: str) -> None:
         BundleError: the file is damaged.
         ModelError: its tensors do not fit the model, or hold NaN or infinity.
     """
-    try:
-        tensors = safetensors.torch.load(content)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise BundleError(f"{where} is damaged", got=str(error), fix="train again, or copy the file again") from error
+    tensors = _tensors(content, where)
     expected = model.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         got, wanted = tensors.get(name), expected.get(name)
@@ -157,6 +157,32 @@ def load_weights(model: MultivariateLSTM, content: bytes, where: str) -> None:
             raise ModelError(f"{where}: {name!r} holds NaN or infinity", fix="train again")
     model.load_state_dict(tensors)
     model.eval()
+
+
+def load_samples(model: MultivariateLSTM, content: bytes, where: str) -> torch.Tensor:
+    """Reads `samples.safetensors`: raw readings, float32 `[stretches, samples, channels]`.
+
+    Raises:
+        BundleError: the file is damaged or does not fit the model.
+    """
+    samples = _tensors(content, where).get("x")
+    if samples is None or samples.dim() != 3 or samples.shape[2] != model.lstm.input_size or not samples.numel():
+        raise BundleError(f"{where} does not fit the model", got=_shape_text(samples))
+    if samples.dtype != torch.float32 or not torch.isfinite(samples).all():
+        raise BundleError(f"{where}: readings must be finite float32 numbers")
+    return samples
+
+
+def samples_bytes(samples: torch.Tensor) -> bytes:
+    """The contents of a safetensors file that `load_samples` reads."""
+    return safetensors.torch.save({"x": samples.contiguous()})
+
+
+def _tensors(content: bytes, where: str) -> dict[str, torch.Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise BundleError(f"{where} is damaged", got=str(error), fix="train again, or copy the file again") from error
 
 
 def _fit(

@@ -29,15 +29,25 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One sentence that says plainly what the model is worth."""
-        own = self.model.test_standardised.mse
-        ratios = {name: own / max(scores.test_standardised.mse, 1e-300) for name, scores in self.baselines.items()}
-        lost = [f"{name} by {100 * (ratio - 1):.1f} %" for name, ratio in ratios.items() if ratio >= 1]
-        won = [f"{name} by {100 * (1 - ratio):.1f} %" for name, ratio in ratios.items() if ratio < 1]
-        if lost:
-            beside = f" (beats {' and '.join(won)})" if won else ""
-            return f"loses to {' and '.join(lost)}{beside} in mean squared error: do not deploy this"
-        return f"beats {' and '.join(won)} in mean squared error"
+        """One sentence that says plainly what the model is worth; both errors count, squared and absolute."""
+        squared = {name: _gain(scores, self.model, "mse") for name, scores in self.baselines.items()}
+        absolute = {name: _gain(scores, self.model, "mae") for name, scores in self.baselines.items()}
+        parts = [*_sentence(squared, "mean squared error"), *_sentence(absolute, "mean absolute error")]
+        lost = any(gain <= 0 for gain in squared.values())
+        return "; ".join(parts) + (": do not deploy this" if lost else "")
+
+
+def _gain(baseline: Scores, model: Scores, error: str) -> float:
+    """How much smaller the model's error is than the baseline's, in per cent of the baseline's."""
+    theirs, own = (float(getattr(scores.test_standardised, error)) for scores in (baseline, model))
+    return 100.0 * (theirs - own) / max(theirs, 1e-300)
+
+
+def _sentence(gains: dict[str, float], error: str) -> list[str]:
+    won = [f"{name} by {gain:.1f} %" for name, gain in gains.items() if gain > 0]
+    lost = [f"{name} by {-gain:.1f} %" for name, gain in gains.items() if gain <= 0]
+    sentences = [f"beats {' and '.join(won)} in {error}"] if won else []
+    return sentences + ([f"loses to {' and '.join(lost)} in {error}"] if lost else [])
 
 
 def compare(model: MultivariateLSTM, dataset: ForecastDataset, season: int | None) -> Comparison:

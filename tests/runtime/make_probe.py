@@ -1,0 +1,33 @@
+"""Writes `toolkit/runtime/probe.onnx`, the small LSTM that `doctor` runs on every provider.
+
+    python tests/runtime/make_probe.py
+
+Needs the onnx package. `test_providers.py` makes the bytes again and compares.
+"""
+
+from onnx import TensorProto, checker, helper, numpy_helper
+
+from toolkit.contract.manifest import IR_VERSION, OPSET
+from toolkit.runtime.providers import HIDDEN_SIZE, INPUT_SIZE, PROBE, probe_weights
+
+
+def probe_bytes() -> bytes:
+    """The graph, with both axes symbolic."""
+    lstm = helper.make_node("LSTM", ["x", "W", "R", "B"], ["y"], name="lstm", hidden_size=HIDDEN_SIZE)
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["sequence", "batch", INPUT_SIZE])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["sequence", 1, "batch", HIDDEN_SIZE])
+    weights = [numpy_helper.from_array(array, name) for name, array in zip("WRB", probe_weights(), strict=True)]
+    graph = helper.make_graph([lstm], "probe", [x], [y], weights)
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="lstm-edge-toolkit",
+        doc_string="A small LSTM with known answers: does a provider really run it?",
+    )
+    checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
+
+
+if __name__ == "__main__":
+    PROBE.write_bytes(probe_bytes())
