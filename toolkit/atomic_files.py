@@ -7,6 +7,7 @@ temporary name and renamed; where one stands already, the two are exchanged in o
 
 import contextlib
 import ctypes
+import errno
 import os
 import secrets
 import shutil
@@ -70,7 +71,8 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     with _as_output_error(path):
         partial.mkdir(parents=True)
     try:
-        yield partial
+        with _as_output_error(path, within=partial):
+            yield partial
         with _as_output_error(path):
             _sync_tree(partial)
             _publish(partial, path, overwrite=overwrite)
@@ -84,13 +86,17 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: `path` exists and `overwrite` is off, is no folder, or no folder can be made there.
     """
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
+    # os.path, because in Python 3.11 Path's methods raise on a name that is too long or may not be looked up.
+    if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
         raise OutputError(
             f"cannot write the folder {path}", got="something there that is no folder", fix="name another"
         )
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise OutputError(f"the folder {path} exists already", fix="name another, or add --overwrite")
-    parent = next(p for p in path.absolute().parents if p.exists())
+    whole = Path(os.path.abspath(path))
+    if Path.cwd().is_relative_to(whole):
+        raise OutputError(f"cannot write the folder {path}", got="the folder you are in", fix="name another")
+    parent = next(p for p in whole.parents if os.path.exists(p))
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(
             f"cannot write the folder {path}", got=f"{parent}, which cannot be written", fix="name another"
@@ -108,7 +114,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def _partial_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
+    # Not with_name: it raises on "." and "/", which are refused in words elsewhere.
+    return path.parent / f".{path.name}.partial-{secrets.token_hex(4)}"
 
 
 def _sync_tree(folder: Path) -> None:
@@ -130,7 +137,11 @@ def _publish(partial: Path, path: Path, *, overwrite: bool) -> None:
     elif not _exchange(partial, path):
         old = _partial_name(path)
         path.rename(old)
-        partial.rename(path)
+        try:
+            partial.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     sync_folder(path.parent)
 
@@ -145,8 +156,12 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _as_output_error(path: Path) -> Iterator[None]:
+def _as_output_error(path: Path, within: Path | None = None) -> Iterator[None]:
+    """Turns a failure to write into one line; `within` leaves alone what did not happen in that folder."""
     try:
         yield
     except OSError as error:
+        elsewhere = within is not None and not str(error.filename or within).startswith(str(within))
+        if elsewhere and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise OutputError(f"cannot write {path}", got=error.strerror or str(error), fix="name another place") from error

@@ -5,7 +5,9 @@ Command files import click alone at their top; what a command needs is imported 
 """
 
 import importlib
+import signal
 import sys
+import threading
 from typing import Any
 
 import click
@@ -42,6 +44,7 @@ def lstm_edge() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line; a user's error is one line on standard error and never a traceback."""
+    _end_like_an_interrupt(signal.SIGTERM)
     try:
         sys.exit(lstm_edge.main(arguments, prog_name="lstm-edge", standalone_mode=False))
     except ToolkitError as error:
@@ -52,10 +55,16 @@ def main(arguments: list[str] | None = None) -> Any:
         _fail("interrupted; nothing half written was left behind; fix: run the command again", 2)
 
 
+def _end_like_an_interrupt(number: signal.Signals) -> None:
+    """A service manager's signal unwinds as Ctrl-C does, so that temporary files are removed."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, signal.default_int_handler)
+
+
 def _one_line(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     hint = f"; fix: see '{context.command_path} --help'" if context is not None else ""
-    return " ".join(error.format_message().split()) + hint
+    return " ".join(error.format_message().split()).rstrip(".") + hint
 
 
 def _fail(message: str, status: int) -> None:

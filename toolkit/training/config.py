@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,6 +81,9 @@ class RunConfig:
         return tomli_w.dumps(_without_none(encode(self)))
 
 
+_TABLES = ", ".join(f"[{table.name}]" for table in fields(RunConfig))
+
+
 def training_config(file: Path | None, data: Mapping[str, Any], settings: Sequence[str]) -> RunConfig:
     """The configuration from a file, options for its `[data]` table, and `table.key=value` settings, in that order.
 
@@ -108,14 +111,20 @@ def load_config(path: Path) -> dict[str, Any]:
     """The raw tables of a configuration file, to be overridden and then checked by `config_from_tables`.
 
     Raises:
-        ConfigError: no such file, or not TOML.
+        ConfigError: no such file, not TOML, or a setting outside a table.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read {path}", got=error.strerror or str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML", got=str(error)) from error
+        raise ConfigError(
+            f"cannot read {path}", got=error.strerror or str(error), fix="give the path of a TOML file"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not TOML", got=str(error), fix="correct it there") from error
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{path}: {name} stands outside a table", got=repr(table), allowed=_TABLES)
+    return tables
 
 
 def config_from_tables(tables: Mapping[str, Any], where: str) -> RunConfig:

@@ -1,0 +1,56 @@
+# From a fresh clone with only Python: `make demo` and `make test` do their own set-up in .venv.
+#
+#   INDEX_URL        pip's index, instead of its default
+#   TORCH_INDEX_URL  an index for torch alone: on Linux the default one brings gigabytes of CUDA packages with torch;
+#                    torch's own index of CPU builds (see its installation page) brings 200 MB
+#   PYTHON           the interpreter to use, 3.11 or newer
+
+VENV := .venv
+BIN := $(VENV)/bin
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
+USABLE := 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for name in $(CANDIDATES); do $$name -c $(USABLE) 2>/dev/null && echo $$name && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+INDEX := $(if $(INDEX_URL),--index-url $(INDEX_URL))
+TORCH_INDEX := $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),$(INDEX))
+
+# One thread each: the tests run two processes, and torch's threads cost small models more than they gain.
+export OMP_NUM_THREADS := 1
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.train
+	$(BIN)/lstm-edge demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv was not found; fix: install it (Debian: apt install python3-venv) or name it: make PYTHON=/path/to/python3"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and alone, at the version that constraints.txt pins.
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	$(PIP) $(TORCH_INDEX) --constraint constraints.txt torch
+	touch $@
+
+$(VENV)/.train: pyproject.toml constraints.txt $(VENV)/.torch
+	$(PIP) $(INDEX) --constraint constraints.txt --editable '.[train]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.train
+	$(PIP) $(INDEX) --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,26 @@
+"""What every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Two test processes with torch's default threads each would fight for the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def sensor_data() -> Path:
+    """The real sensor data, which is not part of the project."""
+    place = Path(os.environ.get("LSTM_EDGE_DATA", ROOT.parent / "shared" / "data"))
+    if not place.is_dir():
+        pytest.skip("the real sensor data is not here; set LSTM_EDGE_DATA to its folder")
+    return place
