@@ -8,7 +8,7 @@ from toolkit.contract.graph_io import GraphName
 from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.records import decode, encode
 from toolkit.contract.signals import SignalSpec
-from toolkit.errors import BundleError
+from toolkit.errors import BundleError, RequestError
 
 SCHEMA = "bundle/1"
 MANIFEST = "manifest.json"
@@ -86,7 +86,12 @@ class BundleManifest:
                 "manifest.json: signal and model do not fit",
                 got=f"{len(self.signal.channels)} channels and {len(self.signal.targets)} targets for a model of "
                 f"{self.model.input_size} and {self.model.targets}",
+                allowed="as many of each in both",
             )
+
+        names = [entry.name for entry in self.graphs]
+        if not names or len(names) != len(set(names)):
+            raise BundleError("manifest.json: graphs", got=names, allowed="at least one, each once")
 
     def graph(self, name: GraphName) -> GraphEntry:
         """The entry of that graph.
@@ -113,7 +118,7 @@ def manifest_from_json(text: str | bytes, where: str) -> BundleManifest:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{where} is not JSON", got=str(error)) from error
+        raise BundleError(f"{where} is not JSON", got=str(error), fix="copy the bundle again") from error
     schema = value.get("schema") if isinstance(value, dict) else None
     if schema != SCHEMA:
         raise BundleError(
@@ -121,4 +126,9 @@ def manifest_from_json(text: str | bytes, where: str) -> BundleManifest:
             got=f"schema {schema!r}",
             allowed=repr(SCHEMA),
         )
-    return decode(BundleManifest, value, where, BundleError)
+    try:
+        return decode(BundleManifest, value, where, BundleError)
+    except BundleError:
+        raise
+    except RequestError as error:  # a signal or a model that contradicts itself
+        raise BundleError(f"{where}: {error}") from error

@@ -6,6 +6,7 @@ One decoder serves the manifest (which a gateway must not trust) and the configu
 
 import dataclasses
 import difflib
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -52,7 +53,9 @@ def nearest(name: str, names: typing.Iterable[str]) -> str | None:
 
 def _record(kind: Any, value: object, where: str, error: type[RequestError]) -> Any:
     if not isinstance(value, Mapping):
-        raise error(f"{where} must be a table of settings", got=_shown(value))
+        raise error(
+            where, got=_shown(value), allowed=f"a table of {', '.join(f.name for f in dataclasses.fields(kind))}"
+        )
     hints = typing.get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in value:
@@ -66,7 +69,8 @@ def _record(kind: Any, value: object, where: str, error: type[RequestError]) -> 
             )
     missing = [name for name, field in fields.items() if name not in value and _required(field)]
     if missing:
-        raise error(f"{where} lacks the key {missing[0]!r}")
+        needed = [name for name, field in fields.items() if _required(field)]
+        raise error(f"{where} lacks the key {missing[0]!r}", allowed=f"all of {', '.join(needed)}")
     return kind(**{key: _value(hints[key], item, f"{where}: {key}", error) for key, item in value.items()})
 
 
@@ -118,12 +122,19 @@ def _tuple(hint: Any, value: Any, where: str, error: type[RequestError]) -> Any:
 def _scalar(hint: Any, value: Any, where: str, error: type[RequestError]) -> Any:
     if hint is Any:
         return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _finite(value, where, error)
     kind = typing.get_origin(hint) or hint
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise error(where, got=_shown(value), allowed=_kind_name(kind))
     return value
+
+
+def _finite(value: int | float, where: str, error: type[RequestError]) -> float:
+    """JSON has no NaN, but its parser takes one: a tolerance of NaN would let every answer pass."""
+    if not abs(value) <= sys.float_info.max:
+        raise error(where, got=_shown(value), allowed="a finite number")
+    return float(value)
 
 
 def _kind_name(kind: type) -> str:

@@ -1,6 +1,8 @@
 """Reads a table of sensor readings from CSV or Parquet, and refuses what it would have to guess."""
 
+import csv
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,9 @@ from toolkit.errors import DataError
 from toolkit.signal.windows import GAP_INTERVALS, segment_ids
 
 NULL_WORDS = ["", "NA", "N/A", "n/a", "null", "NULL", "None", "-"]
+LARGEST = float(np.finfo(np.float32).max)
+"""The model reads float32: a reading beyond this would be infinite there."""
+LONGEST_HEADER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,14 @@ def read_table(config: DataConfig) -> SensorTable:
     values = np.column_stack([_numbers(frame[name], path.name) for name in names])
     keep = _rows_to_keep(values, names, config, path.name)
     # Stable: rows of one asset keep the file's order, so that times which do not rise are still seen.
-    rows = np.flatnonzero(keep)[np.argsort(assets[keep], kind="stable")]
+    order = np.argsort(assets, kind="stable")
+    dropped = np.cumsum(~keep[order])[keep[order]]  # rows left out before each kept one
+    rows = order[keep[order]]
     assets, times, values = assets[rows], times[rows], values[rows]
     _check_order(times, assets, rows, path.name, asset_names)
     interval_us = _interval_us(config, times, assets, path.name)
-    segments = segment_ids(assets, times, int(GAP_INTERVALS * interval_us))
+    # A row that was left out breaks its series as another asset would, however short the step across it is.
+    segments = segment_ids(assets + dropped, times, int(GAP_INTERVALS * interval_us))
     return SensorTable(
         path.name,
         _sha256(path),
@@ -83,35 +91,69 @@ def read_table(config: DataConfig) -> SensorTable:
 
 
 def _read_frame(path: Path) -> pl.DataFrame:
-    if not path.exists():
+    # os.path, because in Python 3.11 Path's methods raise on a name that is too long or may not be looked up.
+    if not os.path.exists(path):
         raise DataError(f"there is no file {path}", fix=_similar_file(path))
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path} is no file", allowed="a CSV or Parquet file")
     try:
         with path.open("rb") as file:
-            magic = file.read(4)
-        if not magic:
+            head = file.readline(LONGEST_HEADER)
+        if not head:
             raise DataError(f"{path.name} is empty", allowed="a CSV or Parquet file with a header")
-        frame = pl.read_parquet(path) if magic == b"PAR1" else _read_csv(path, magic)
+        frame = pl.read_parquet(path) if head.startswith(b"PAR1") else _read_csv(path, head)
     except OSError as error:
         raise DataError(f"cannot read {path}", got=error.strerror or str(error)) from error
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+    except (pl.exceptions.PolarsError, csv.Error) as error:
         raise DataError(
             f"{path.name} is not a table", got=_first_line(error), allowed="CSV (UTF-8) or Parquet"
         ) from error
     if frame.is_empty():
-        raise DataError(f"{path.name} has a header and no rows")
+        raise DataError(f"{path.name} has a header and no rows", fix="give a file with readings in it")
     return frame
 
 
-def _read_csv(path: Path, magic: bytes) -> pl.DataFrame:
-    if b"\0" in magic:
-        raise DataError(f"{path.name} is not a table", got="binary content", allowed="CSV (UTF-8) or Parquet")
-    # Everything as text first: a type that is guessed from the head of a file fails deep inside it, without a place.
-    frame = pl.read_csv(path, infer_schema=False, null_values=NULL_WORDS)
-    if frame.width == 1 and any(mark in frame.columns[0] for mark in ";\t|"):
-        raise DataError(f"{path.name}: its columns are not separated by commas", got=repr(frame.columns[0][:40]))
+def _read_csv(path: Path, head: bytes) -> pl.DataFrame:
+    names = _header(path.name, head)
+    try:
+        # Everything as text first: a type guessed from the head of a file fails deep inside it, without a place.
+        frame = pl.read_csv(path, infer_schema=False, null_values=NULL_WORDS)
+    except pl.exceptions.ComputeError:
+        _check_no_row_is_longer(path, len(names))
+        raise
     return frame.rename({name: name.strip() for name in frame.columns})
+
+
+def _header(file_name: str, head: bytes) -> list[str]:
+    """The names in a CSV's first line; polars would make names of any bytes, and rename those that stand twice."""
+    try:
+        line = head.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        line = "\0"
+    if "\0" in line:
+        raise DataError(f"{file_name} is not a table", got="binary content", allowed="CSV (UTF-8) or Parquet")
+    names = [name.strip() for name in next(csv.reader([line.strip()]), [])]
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+        raise DataError(
+            f"{file_name}: its columns are not separated by commas",
+            got=repr(names[0][:40]),
+            fix="save it with commas, and with points in decimals",
+        )
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{file_name} has two columns of one name", got=repr(repeated[0]), fix="rename one of them")
+    return names
+
+
+def _check_no_row_is_longer(path: Path, width: int) -> None:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for row, cells in enumerate(csv.reader(file)):  # row 0 is the header
+            if len(cells) > width:
+                raise DataError(
+                    f"{path.name}: a row is longer than the header",
+                    got=f"{len(cells)} cells in row {row}",
+                    allowed=f"{width}, one for each column",
+                    fix="correct it; a cell that holds a comma must stand in quotes",
+                )
 
 
 def _similar_file(path: Path) -> str:
@@ -123,15 +165,23 @@ def _similar_file(path: Path) -> str:
 def _channel_names(frame: pl.DataFrame, config: DataConfig, file_name: str) -> tuple[str, ...]:
     """The channels in their order; every column that the configuration names must be there."""
     roles = [config.timestamp] + ([config.asset] if config.asset else [])
-    for name in (*roles, *config.targets, *config.channels, *config.exclude, *config.units):
+    for name in (*roles, *config.targets, *config.channels, *config.exclude):
         if name not in frame.columns:
             raise _no_such_column(name, frame.columns, file_name)
-    names = config.channels or tuple(n for n in frame.columns if n not in roles and n not in config.exclude)
+    measured = dict.fromkeys([*frame.columns, *(channel_from_name(name).variable for name in frame.columns)])
+    for name in config.units:
+        if name not in measured:
+            raise _no_such_column(name, [*measured], file_name)
+    chosen = config.channels or tuple(name for name in frame.columns if name not in roles)
+    names = tuple(name for name in chosen if name not in config.exclude)
     for name in config.targets:
         if name not in names:
             raise DataError(f"the target {name!r} is no channel", allowed=", ".join(names))
     if overlap := [name for name in names if name in roles]:
-        raise DataError(f"{overlap[0]!r} is the timestamp or asset column and cannot be a channel too")
+        raise DataError(
+            f"{overlap[0]!r} is the timestamp or asset column and cannot be a channel too",
+            fix="take it out of data.channels",
+        )
     return variable_major(names)
 
 
@@ -150,7 +200,11 @@ def _asset_codes(frame: pl.DataFrame, config: DataConfig) -> tuple[NDArray[np.in
     column = frame[config.asset].cast(pl.String)
     if column.null_count():
         row = int(column.is_null().arg_max() or 0)
-        raise DataError(f"{config.file}: the asset is missing", got=f"nothing in {_place(row, config.asset)}")
+        raise DataError(
+            f"{Path(config.file).name}: the asset is missing",
+            got=f"nothing in {_place(row, config.asset)}",
+            allowed="a name or number in every row",
+        )
     names = column.unique(maintain_order=True).to_list()
     codes = {name: code for code, name in enumerate(names)}
     return column.replace_strict(codes, return_dtype=pl.Int64).to_numpy().astype(np.int64), tuple(names)
@@ -158,9 +212,11 @@ def _asset_codes(frame: pl.DataFrame, config: DataConfig) -> tuple[NDArray[np.in
 
 def _numbers(column: pl.Series, file_name: str) -> NDArray[np.float64]:
     """One column as float64, NaN where a reading is missing."""
+    if isinstance(column.dtype, (pl.Categorical, pl.Enum)):
+        column = column.cast(pl.String)
     if column.dtype == pl.String:
-        column = column.str.strip_chars()
-    if column.dtype.is_temporal() or column.dtype.is_nested():
+        column = column.str.strip_chars().replace(NULL_WORDS, None)
+    elif not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
         raise DataError(
             f"{file_name}: the column {column.name!r} holds no numbers",
             got=str(column.dtype),
@@ -182,14 +238,14 @@ def _numbers(column: pl.Series, file_name: str) -> NDArray[np.float64]:
 def _rows_to_keep(
     values: NDArray[np.float64], names: Sequence[str], config: DataConfig, file_name: str
 ) -> NDArray[np.bool_]:
-    bad = ~np.isfinite(values)
+    bad = ~(np.abs(values) <= LARGEST)  # NaN as well: it compares false
     if bad.any() and config.missing == "error":
         row, column = (int(place) for place in np.argwhere(bad)[0])
         reading = values[row, column]
         raise DataError(
             f"{file_name}: {int(bad.any(axis=1).sum())} rows hold a missing or infinite reading",
-            got=f"{'infinity' if np.isinf(reading) else 'no number'} in {_place(row, names[column])}",
-            allowed="finite numbers",
+            got=f"{'no number' if np.isnan(reading) else f'{reading:.3g}'} in {_place(row, names[column])}",
+            allowed=f"finite numbers, in float32: up to {LARGEST:.2g}",
             fix="correct them, or break the series there with --set data.missing=break",
         )
     keep = np.logical_not(bad.any(axis=1))

@@ -19,6 +19,8 @@ ISO_FORMATS = (
 # Below this many of a unit since 1970 the year would be before 2100 in the next smaller unit's reading:
 # seconds stay under 1e11 until the year 5138, milliseconds of today lie above 1e12, and so on.
 EPOCH_UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (float("inf"), 0.001))
+LARGEST = 2.0**63
+"""Nanoseconds since 1970 that int64 holds: until the year 2262."""
 
 
 def epoch_microseconds(column: pl.Series, file_name: str) -> NDArray[np.int64]:
@@ -35,7 +37,11 @@ def epoch_microseconds(column: pl.Series, file_name: str) -> NDArray[np.int64]:
     if column.dtype == pl.String:
         column = column.str.strip_chars()
         numbers = column.cast(pl.Float64, strict=False)
-        return _from_text(column, file_name) if numbers.null_count() else _from_numbers(column, numbers, file_name)
+        return (
+            _from_text(column, numbers, file_name)
+            if numbers.null_count()
+            else _from_numbers(column, numbers, file_name)
+        )
     if column.dtype.is_numeric():
         return _from_numbers(column, column.cast(pl.Float64), file_name)
     if column.dtype in (pl.Datetime, pl.Date):
@@ -49,24 +55,25 @@ def epoch_microseconds(column: pl.Series, file_name: str) -> NDArray[np.int64]:
 
 def _from_numbers(column: pl.Series, numbers: pl.Series, file_name: str) -> NDArray[np.int64]:
     values = numbers.to_numpy()
-    if not np.isfinite(values).all():
-        row = int(np.argmin(np.isfinite(values)))
+    usable = np.abs(values) < LARGEST  # NaN is not: it compares false
+    if not usable.all():
+        row = int(np.argmin(usable))
         raise _unreadable(column, row, file_name, repr(str(column[row])))
     largest = float(np.abs(values).max())
     factor = next(factor for limit, factor in EPOCH_UNITS if largest < limit)
     return np.round(values * factor).astype(np.int64)
 
 
-def _from_text(column: pl.Series, file_name: str) -> NDArray[np.int64]:
+def _from_text(column: pl.Series, numbers: pl.Series, file_name: str) -> NDArray[np.int64]:
+    """Tries one form after the other; the form that reads most rows tells which row is the odd one."""
     text = column.str.replace(r"^(\d{4}.\d\d.\d\d)[Tt]", "${1} ").str.replace(r"[Zz]$", "+00:00")
-    best: pl.Series | None = None
+    best = numbers
     for pattern in ISO_FORMATS:
         parsed = text.str.to_datetime(pattern, time_unit="us", strict=False)
-        if best is None or parsed.null_count() < best.null_count():
+        if parsed.null_count() < best.null_count():
             best = parsed
         if not best.null_count():
             return best.cast(pl.Int64).to_numpy().astype(np.int64)
-    assert best is not None  # ISO_FORMATS is not empty
     row = int(best.is_null().arg_max() or 0)
     raise _unreadable(column, row, file_name, repr(str(column[row])[:40]))
 

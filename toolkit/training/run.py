@@ -3,6 +3,7 @@
 The folder appears whole when training ends, or not at all.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,12 +47,13 @@ class DataProvenance:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """`run.json`: what an export needs to know without the data."""
+    """`run.json`: what an export needs to know without the data; the hash is that of `config.toml`."""
 
     name: str
     model: ModelSpec
     signal: SignalSpec
     data: DataProvenance
+    config_sha256: str
     schema: str = "run/1"
 
 
@@ -88,8 +90,8 @@ def train(config: RunConfig, folder: Path, progress: Progress, *, overwrite: boo
     table = read_table(config.data)
     dataset = build_dataset(table, config.data)
     with atomic_files.new_folder(folder, overwrite=overwrite) as partial:
-        (partial / CONFIG).write_text(config.to_toml(), encoding="utf-8")
-        record = RunRecord(folder.name, model_spec(config, dataset), dataset.signal, _provenance(table))
+        record = _record(folder.name, config, dataset, _provenance(table))
+        (partial / CONFIG).write_bytes(config.to_toml().encode())
         (partial / RUN).write_text(json.dumps(encode(record), indent=2) + "\n", encoding="utf-8")
         model, result = _fit(record.model, dataset, config, progress)
         lines = [json.dumps(asdict(epoch)) + "\n" for epoch in result.records]
@@ -123,7 +125,7 @@ def load_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise BundleError(f"there is no run folder {folder}", fix="train one with 'lstm-edge train ... --run DIR'")
-    missing = [name for name in (RUN, CONFIG, WEIGHTS, SAMPLES, REPORT) if not (folder / name).is_file()]
+    missing = [name for name in (RUN, CONFIG, METRICS, WEIGHTS, SAMPLES, REPORT) if not (folder / name).is_file()]
     if missing:
         raise BundleError(
             f"{folder} is no finished run folder",
@@ -133,7 +135,7 @@ def load_run(folder: Path) -> Run:
     record = decode(RunRecord, _json(folder / RUN), str(folder / RUN), BundleError)
     model = model_from_spec(record.model)
     load_weights(model, (folder / WEIGHTS).read_bytes(), str(folder / WEIGHTS))
-    config_toml = (folder / CONFIG).read_text(encoding="utf-8")
+    config_toml = _config_text(folder / CONFIG, record.config_sha256)
     samples = load_samples(model, (folder / SAMPLES).read_bytes(), str(folder / SAMPLES))
     return Run(folder, record, model, samples, _json(folder / REPORT), config_toml)
 
@@ -167,9 +169,13 @@ def load_samples(model: MultivariateLSTM, content: bytes, where: str) -> torch.T
     """
     samples = _tensors(content, where).get("x")
     if samples is None or samples.dim() != 3 or samples.shape[2] != model.lstm.input_size or not samples.numel():
-        raise BundleError(f"{where} does not fit the model", got=_shape_text(samples))
+        raise BundleError(
+            f"{where} does not fit the model",
+            got=_shape_text(samples),
+            allowed=f"float32[stretches, samples, {model.lstm.input_size}]",
+        )
     if samples.dtype != torch.float32 or not torch.isfinite(samples).all():
-        raise BundleError(f"{where}: readings must be finite float32 numbers")
+        raise BundleError(f"{where}: readings must be finite float32 numbers", fix="train again")
     return samples
 
 
@@ -231,6 +237,19 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BundleError(f"{path} is not a JSON table", fix="train again")
     return value
+
+
+def _record(name: str, config: RunConfig, dataset: ForecastDataset, data: DataProvenance) -> RunRecord:
+    config_sha256 = hashlib.sha256(config.to_toml().encode()).hexdigest()
+    return RunRecord(name, model_spec(config, dataset), dataset.signal, data, config_sha256)
+
+
+def _config_text(path: Path, sha256: str) -> str:
+    """The resolved configuration; a part of it, or another, would pass for what the run was trained with."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BundleError(f"{path} is not what this run was trained with", fix="train again, or copy the file again")
+    return content.decode()
 
 
 def _shape_text(tensor: torch.Tensor | None) -> str:

@@ -45,7 +45,7 @@ def _gain(baseline: Scores, model: Scores, error: str) -> float:
 
 def _sentence(gains: dict[str, float], error: str) -> list[str]:
     won = [f"{name} by {gain:.1f} %" for name, gain in gains.items() if gain > 0]
-    lost = [f"{name} by {-gain:.1f} %" for name, gain in gains.items() if gain <= 0]
+    lost = [f"{name} by {abs(gain):.1f} %" for name, gain in gains.items() if gain <= 0]
     sentences = [f"beats {' and '.join(won)} in {error}"] if won else []
     return sentences + ([f"loses to {' and '.join(lost)} in {error}"] if lost else [])
 

@@ -1,0 +1,38 @@
+import pytest
+
+from toolkit.contract.graph_io import STATE_PAIRS, ForecasterShape, TensorSpec, shape_from_spec, signature
+from toolkit.contract.model_spec import ModelSpec
+
+SPEC = ModelSpec(9, 64, 2, horizon=12, targets=3, window_length=60)
+STATE = (2, "batch", 64)
+
+
+def axes(tensors):
+    return {tensor.name: tensor.axes for tensor in tensors}
+
+
+@pytest.mark.parametrize(
+    ("layout", "leading"), [("batch-major", ("batch", "sequence")), ("time-major", ("sequence", "batch"))]
+)
+def test_signatures_are_those_of_the_graph_contract(layout, leading):
+    shape = ForecasterShape(9, 64, 2, (12, 3), layout)
+    windowed, streaming = signature("windowed", shape), signature("streaming", shape)
+    assert axes(windowed.inputs) == {"x": (*leading, 9)}
+    assert axes(windowed.outputs) == {"forecast": ("batch", 12, 3)}
+    assert axes(streaming.inputs) == {"x": (*leading, 9), "h0": STATE, "c0": STATE}
+    assert axes(streaming.outputs) == {"forecast": (*leading, 12, 3), "hn": STATE, "cn": STATE}
+
+
+def test_a_spec_gives_the_shape():
+    assert shape_from_spec(SPEC) == ForecasterShape(9, 64, 2, (12, 3), "batch-major")
+
+
+def test_a_flat_forecast_has_one_axis_after_the_batch():
+    assert axes(signature("windowed", ForecasterShape(6, 64, 2, (1,))).outputs) == {"forecast": ("batch", 1)}
+
+
+def test_every_state_goes_back_into_its_own_input():
+    streaming = signature("streaming", shape_from_spec(SPEC))
+    for given, taken in STATE_PAIRS.items():
+        assert streaming.input(given) == TensorSpec(given, STATE)
+        assert TensorSpec(taken, STATE) in streaming.outputs

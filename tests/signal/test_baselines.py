@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.signal.baselines import find_season, persistence, seasonal_naive
+
+RNG = np.random.default_rng(0)
+
+
+def test_persistence_repeats_the_last_value():
+    history = np.arange(12.0).reshape(2, 3, 2)
+    assert persistence(history, 2).tolist() == [[[4, 5], [4, 5]], [[10, 11], [10, 11]]]
+
+
+def test_seasonal_naive_repeats_the_last_season():
+    history = np.array([9.0, 1, 2, 3]).reshape(1, 4, 1)
+    assert seasonal_naive(history, 7, 3).ravel().tolist() == [1, 2, 3, 1, 2, 3, 1]
+    assert seasonal_naive(history, 2, 3).ravel().tolist() == [1, 2]
+
+
+@given(season=st.integers(1, 20), extra=st.integers(0, 20), horizon=st.integers(1, 50))
+def test_what_repeats_exactly_is_forecast_exactly(season, extra, horizon):
+    length = season + extra
+    series = np.tile(np.arange(float(season)), (length + horizon) // season + 1)[: length + horizon]
+    forecast = seasonal_naive(series[None, :length, None], horizon, season)
+    assert forecast.ravel().tolist() == series[length:].tolist()
+
+
+def test_a_season_of_one_is_persistence():
+    history = RNG.standard_normal((3, 8, 2))
+    assert np.array_equal(seasonal_naive(history, 5, 1), persistence(history, 5))
+
+
+def season_of(values, longest, segments=None):
+    segments = np.zeros(len(values), np.int64) if segments is None else segments
+    return find_season(values.reshape(len(values), -1), segments, longest)
+
+
+@pytest.mark.parametrize("season", [5, 12, 24])
+def test_a_season_is_found_under_noise_and_drift(season):
+    steps = np.arange(60 * season)
+    values = np.sin(2 * np.pi * steps / season) + 0.3 * RNG.standard_normal(steps.size) + steps / 100
+    assert season_of(values, 2 * season + 3) == season
+
+
+def test_of_a_day_and_a_week_the_day_is_taken():
+    hours = np.arange(24 * 7 * 8)
+    values = np.sin(2 * np.pi * hours / 24) + 0.1 * np.sin(2 * np.pi * hours / 168)
+    assert season_of(values, 200) == 24
+
+
+def test_steps_between_two_series_do_not_count():
+    one = np.sin(2 * np.pi * np.arange(36) / 12)
+    values = np.concatenate([one + 1000 * number for number in range(6)])
+    # Cut after 34 rows: counted across the cuts, the series would be shifted against one another.
+    kept = np.tile(np.arange(36) < 34, 6)
+    segments = np.repeat(np.arange(6), 36)
+    assert season_of(values[kept], 20, segments[kept]) == 12
+
+
+@pytest.mark.parametrize("values", [np.arange(50.0), np.ones(50), np.ones(2), np.ones(1)], ids=str)
+def test_where_nothing_repeats_the_whole_window_is_the_season(values):
+    assert season_of(values, 10) == 10
+
+
+def test_a_window_of_one_has_a_season_of_one():
+    assert season_of(RNG.standard_normal(50), 1) == 1

@@ -1,0 +1,130 @@
+import json
+import os
+from dataclasses import replace
+
+import pytest
+import safetensors.torch
+import torch
+from sensor_tables import Silent, lines, moments, run_config, wave, write
+
+from toolkit.errors import ModelError, OutputError
+from toolkit.training import load_run, train, training_config
+
+FILES = ["config.toml", "metrics.jsonl", "run.json", "samples.safetensors", "training.json", "weights.safetensors"]
+
+
+def test_a_run_folder_holds_these_files_and_no_other(trained):
+    assert sorted(os.listdir(trained.folder)) == FILES
+    assert os.listdir(trained.folder.parent) == [trained.folder.name]
+
+
+def test_the_written_configuration_is_the_one_that_was_trained(trained, plant):
+    assert training_config(trained.folder / "config.toml", {}, ()) == run_config(plant)
+    assert trained.config_toml == run_config(plant).to_toml()
+
+
+def test_metrics_have_a_line_for_every_epoch(trained):
+    epochs = [json.loads(line) for line in (trained.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
+    keys = {"epoch", "train_loss", "validation_loss", "learning_rate", "seconds", "best"}
+    assert all(epoch.keys() == keys for epoch in epochs)
+    assert [epoch["epoch"] for epoch in epochs if epoch["best"]][-1] == trained.report["best_epoch"]
+
+
+def test_the_report_says_how_it_went(trained):
+    report = json.loads((trained.folder / "training.json").read_text())
+    assert report == trained.report
+    assert report["schema"] == "training/1"
+    assert report["epochs"] == 3
+    assert report["parameters"] == 4 * 8 * (2 + 8 + 2) + 9 * 3
+    assert report["windows"] == {"train": 168 - 14, "validation": 36 - 2, "test": 36 - 2}
+    assert report["baselines"].keys() == {"persistence", "seasonal"}
+    assert report["season"] == 12
+    assert report["test"].keys() == report["test_standardised"].keys() == {"mse", "mae"}
+    assert "persistence" in report["verdict"]
+
+
+def test_a_run_is_read_back_as_it_was_trained(trained, plant):
+    assert trained.record.name == "first"
+    assert trained.record.model.window_length == 12
+    assert trained.record.signal.channel_names == ("temperature", "pressure")
+    assert (trained.record.data.file_name, trained.record.data.rows) == ("plant.csv", 240)
+    assert not trained.model.training
+    assert trained.samples.shape == (4, 48, 2)
+    rows = torch.from_numpy(wave(240)).float()
+    assert all((rows[192:] == stretch[-1]).all(dim=1).any() for stretch in trained.samples)
+
+
+def test_two_runs_of_one_seed_have_the_same_weights(trained, plant, tmp_path):
+    train(run_config(plant), tmp_path / "again", Silent())
+    for name in ("weights.safetensors", "samples.safetensors", "config.toml"):
+        assert (tmp_path / "again" / name).read_bytes() == (trained.folder / name).read_bytes()
+
+
+def test_scaling_comes_from_the_training_rows(trained):
+    mean, std = wave(240)[:168].mean(axis=0), wave(240)[:168].std(axis=0)
+    weights = safetensors.torch.load_file(trained.folder / "weights.safetensors")
+    assert weights["input_offset"].tolist() == pytest.approx(mean.tolist())
+    assert weights["input_scale"].tolist() == pytest.approx((1 / std).tolist())
+    assert weights["output_scale"].tolist() == pytest.approx(std[:1].tolist())
+
+
+def test_a_table_of_two_assets_is_trained_on(tmp_path):
+    values = wave(240)
+    text = lines("time,pump,temperature,pressure", sorted(moments(120) * 2), ["a", "b"] * 120, *values.T.tolist())
+    config = run_config(write(tmp_path, text), data={"asset": "pump"}, max_epochs=1)
+    report = train(config, tmp_path / "run", Silent())
+    assert report.windows["train"] == 2 * (84 - 14)
+    assert load_run(tmp_path / "run").record.data.assets == 2
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class Interrupting(Silent):
+    """Someone presses Ctrl-C in the second epoch."""
+
+    def __init__(self, moment):
+        self.moment = moment
+
+    def on_batch(self, epoch, done, total):
+        if self.moment == "batch" and epoch == 2:
+            raise KeyboardInterrupt
+
+    def on_epoch(self, record):
+        if self.moment == "epoch" and record.epoch == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("moment", ["batch", "epoch"])
+def test_an_interrupt_leaves_nothing_behind(plant, tmp_path, moment):
+    with pytest.raises(KeyboardInterrupt):
+        train(run_config(plant), tmp_path / "run", Interrupting(moment))
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_interrupt_leaves_the_old_run_as_it_was(plant, tmp_path):
+    config = run_config(plant, max_epochs=2)
+    train(config, tmp_path / "run", Silent())
+    before = contents(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", Interrupting("batch"), overwrite=True)
+    assert os.listdir(tmp_path) == ["run"]
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_run_is_replaced_only_when_asked_for(plant, tmp_path):
+    config = run_config(plant, max_epochs=1)
+    train(config, tmp_path / "run", Silent())
+    with pytest.raises(OutputError, match=r"exists already.*--overwrite"):
+        train(config, tmp_path / "run", Silent())
+    train(replace(config, training=replace(config.training, seed=1)), tmp_path / "run", Silent(), overwrite=True)
+    assert "seed = 1" in load_run(tmp_path / "run").config_toml
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_a_training_that_diverges_leaves_nothing_behind(plant, tmp_path):
+    with pytest.raises(ModelError, match="training diverged"):
+        train(run_config(plant, learning_rate=1e30), tmp_path / "run", Silent())
+    assert os.listdir(tmp_path) == []
