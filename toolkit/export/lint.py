@@ -93,7 +93,7 @@ def _tensor_problems(kind: str, values: Iterable[onnx.ValueInfoProto], wanted: t
     found = list(values)
     names = [value.name for value in found]
     if names != [tensor.name for tensor in wanted]:
-        yield f"{kind}s are {', '.join(names)} instead of {', '.join(tensor.name for tensor in wanted)}"
+        yield f"{kind}s are {', '.join(names) or 'missing'} instead of {', '.join(tensor.name for tensor in wanted)}"
         return
     for value, tensor in zip(found, wanted, strict=True):
         if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:

@@ -33,8 +33,12 @@ def lower(module: nn.Module) -> nn.Module:
     replacement = _replacement(lowered)
     if replacement is not None:
         return replacement
-    for name, child in list(lowered.named_modules()):
-        found = _replacement(child) if name else None
+    replacements: dict[nn.Module, nn.Module | None] = {}
+    # A layer that stands under two names is replaced under both, by one module.
+    for name, child in list(lowered.named_modules(remove_duplicate=False)):
+        if child not in replacements:
+            replacements[child] = _replacement(child)
+        found = replacements[child]
         if found is not None:
             parent, _, attribute = name.rpartition(".")
             setattr(lowered.get_submodule(parent), attribute, found)
@@ -62,6 +66,7 @@ class OnnxRecurrent(nn.Module):
         for number in range(layer.num_layers):
             for name, tensor in _onnx_weights(layer, number, self.operator).items():
                 self.register_buffer(f"{name}_l{number}", tensor)
+        self.eval()
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """As the replaced module: every step's output and the last state."""
@@ -80,6 +85,9 @@ class OnnxRecurrent(nn.Module):
         hidden = x.transpose(0, 1) if self.batch_first else x
         stacked = [_stack(tensors) for tensors in zip(*last, strict=True)]
         return hidden, (stacked[0], stacked[1]) if self.operator == "LSTM" else stacked[0]
+
+    def flatten_parameters(self) -> None:
+        """Nothing: many modules call it before their layer, for CUDA's sake."""
 
     def _split(self, state: State | None) -> list[Sequence[Tensor]]:
         """The given state's tensors, each cut into one `[directions, batch, hidden_size]` for each layer."""

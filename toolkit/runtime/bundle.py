@@ -1,5 +1,6 @@
 """Reads a bundle, trusting nothing: sizes first, no links, every file's hash before it is used."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -96,26 +97,27 @@ def load_bundle(folder: Path) -> Bundle:
     foreign = sorted(set(os.listdir(folder)) - listed)
     if foreign:
         raise BundleError(f"{folder} holds a file that its manifest does not list", got=foreign[0], fix="remove it")
-    for entry in bundle.manifest.graphs:
-        bundle.read(entry.file)
+    for name in dict.fromkeys([*bundle.manifest.files, *(entry.file for entry in bundle.manifest.graphs)]):
+        bundle.read(name)
     return bundle
 
 
 def _read(folder: Path, name: str, limit: int) -> bytes:
     """A plain file of at most `limit` bytes directly within `folder`; a link is never followed."""
-    if name != Path(name).name or name in ("", ".", ".."):
+    if name != Path(name).name or name in ("", ".", "..") or not name.isprintable():
         raise BundleError(f"{folder}: a file's name must not lead elsewhere", got=repr(name))
     path = folder / name
     try:
         # Non-blocking: opening a pipe must not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        reason = "a link" if path.is_symlink() else error.strerror
+        reason = "a link" if error.errno == errno.ELOOP else error.strerror
         raise BundleError(f"cannot read {path}", got=reason, fix="copy the bundle again") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise BundleError(f"{path} is no plain file", fix="copy the bundle again")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise BundleError(f"{path} is no plain file")
         if status.st_size > limit:
             raise BundleError(f"{path} is too large", got=f"{status.st_size} bytes", allowed=f"{limit} bytes")
         return file.read(limit + 1)

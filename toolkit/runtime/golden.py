@@ -1,16 +1,16 @@
 """Golden vectors: inputs and expected answers that travel in the bundle and are re-run wherever it arrives."""
 
 import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import GraphName
+from toolkit.contract.graph_io import GraphName, GraphSignature
 from toolkit.contract.manifest import GOLDEN, GraphEntry
-from toolkit.errors import BundleError, GoldenError
+from toolkit.errors import BundleError, GoldenError, InputError
 from toolkit.runtime.bundle import Bundle
+from toolkit.runtime.predictors import check_array
 from toolkit.runtime.session import SessionPolicy, run_session
 
 Array = NDArray[np.float32]
@@ -60,7 +60,7 @@ def unpack_golden(content: bytes) -> list[GoldenCase]:
                 graph, name, side, tensor = key.split("/")
                 case = cases.setdefault((graph, name), GoldenCase(graph, name, {}, {}))
                 (case.inputs if side == "in" else case.outputs)[tensor] = arrays[key]
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib and numpy's parser raise a dozen unrelated types
         raise BundleError(f"{GOLDEN} is damaged", got=str(error)[:100]) from error
     return list(cases.values())
 
@@ -80,6 +80,7 @@ def check_golden(bundle: Bundle, policy: SessionPolicy | None = None) -> list[Go
             raise BundleError(f"{GOLDEN} holds no case for the {entry.name} graph")
         session = bundle.session(entry.name, policy)
         for case in own:
+            _check_case(case, bundle.signature(entry.name))
             outputs = run_session(session, dict(case.inputs), list(case.outputs))
             results += [_judge(entry, case, name, got) for name, got in zip(case.outputs, outputs, strict=True)]
     worst = max(results, key=lambda result: result.worst)
@@ -92,11 +93,32 @@ def check_golden(bundle: Bundle, policy: SessionPolicy | None = None) -> list[Go
     return results
 
 
+def _check_case(case: GoldenCase, tensors: GraphSignature) -> None:
+    """Guards a case as any other input is guarded: a batch of 0 would abort the process."""
+    names = [tensor.name for tensor in tensors.inputs], [tensor.name for tensor in tensors.outputs]
+    if set(names[0]) != set(case.inputs) or set(names[1]) != set(case.outputs):
+        got, allowed = (", ".join((*a, *b)) for a, b in ((case.inputs, case.outputs), names))
+        raise BundleError(
+            f"{GOLDEN}: case {case.name!r} does not fit the {case.graph} graph", got=got, allowed=allowed
+        )
+    try:
+        for tensor in tensors.inputs:
+            check_array(case.inputs[tensor.name], tensor)
+    except InputError as error:
+        raise BundleError(f"{GOLDEN}: case {case.name!r}: {error}") from error
+
+
 def _judge(entry: GraphEntry, case: GoldenCase, output: str, got: Array) -> GoldenResult:
     expected = case.outputs[output]
-    if got.shape != expected.shape or output not in entry.golden_atol:
-        raise BundleError(f"{GOLDEN}: case {case.name} does not fit the {entry.name} graph", got=list(got.shape))
-    tolerance = np.asarray(entry.golden_atol[output])
+    if got.shape != expected.shape:
+        raise BundleError(f"{GOLDEN}: case {case.name!r} does not fit the {entry.name} graph", got=list(got.shape))
+    tolerance = np.asarray(entry.golden_atol.get(output, ()))
+    if tolerance.shape not in ((1,), got.shape[-1:]) or not (tolerance > 0).all():
+        raise BundleError(
+            f"the tolerance of {output} does not fit the {entry.name} graph",
+            got=list(tolerance),
+            allowed="one positive figure, or one for each target",
+        )
     difference = np.abs(got.astype(np.float64) - expected.astype(np.float64))
     # NaN must not slip through a comparison that is false either way.
     worst = float(np.max(np.where(np.isfinite(difference), difference, np.inf) / tolerance))
