@@ -185,7 +185,7 @@ def two_axes(folder, finished):
 
 MODELS = {
     "weights of another model": (other_weights, ModelError, ["does not fit the model at 'head.weight'", "[3, 9]"]),
-    "NaN in the weights": (not_a_number_in_the_weights, ModelError, ["holds NaN or infinity"]),
+    "NaN in the weights": (not_a_number_in_the_weights, BundleError, ["is damaged", "not what this run wrote"]),
     "two axes": (two_axes, InputError, ["x has the wrong shape", "batch axis of 1"]),
     "divergence": (
         lambda folder, finished: train(

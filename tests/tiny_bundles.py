@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 import sensor_tables
 
+from toolkit.contract.graph_io import GRAPHS
 from toolkit.contract.manifest import MANIFEST, BundleManifest, FileEntry, manifest_from_json
 from toolkit.release import build_bundle
 from toolkit.training import Run, load_run, train
@@ -51,6 +52,15 @@ def put(folder: Path, name: str, content: bytes) -> None:
     (folder / MANIFEST).write_text(forged.to_json(), encoding="utf-8")
 
 
+def leave_out(folder: Path, *names: str) -> None:
+    """Removes files and their lines in the manifest."""
+    for name in names:
+        (folder / name).unlink()
+    manifest = manifest_of(folder)
+    files = {name: entry for name, entry in manifest.files.items() if name not in names}
+    (folder / MANIFEST).write_text(dataclasses.replace(manifest, files=files).to_json(), encoding="utf-8")
+
+
 def damage_graph(folder: Path, graph: str, fault: Fault) -> None:
     """Edits a graph of a bundle and forges its hash."""
     name = f"{graph}.onnx"
@@ -73,3 +83,13 @@ def change_weights(ending: str, change: Callable) -> Fault:
         tensor.CopyFrom(onnx.numpy_helper.from_array(change(array.copy()), tensor.name))
 
     return fault
+
+
+def graphs_of(folder: Path) -> dict[str, onnx.ModelProto]:
+    """The graphs of a bundle."""
+    return {name: onnx.load_model_from_string((folder / f"{name}.onnx").read_bytes()) for name in GRAPHS}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, byte for byte."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}

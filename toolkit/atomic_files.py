@@ -45,6 +45,19 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def check_file_place(path: Path) -> None:
+    """Refuses, before any work is done, a place that `write_bytes` would refuse at the end.
+
+    Raises:
+        OutputError: a folder stands there, or its folder is missing or cannot be written.
+    """
+    if os.path.isdir(path):
+        raise OutputError(f"cannot write the file {path}", got="a folder of that name", fix="name another")
+    if not os.path.isdir(path.parent) or not os.access(path.parent, os.W_OK | os.X_OK):
+        reason = "cannot be written" if os.path.isdir(path.parent) else "is no folder"
+        raise OutputError(f"cannot write {path}", got=f"{path.parent}, which {reason}", fix="name another place")
+
+
 def make_folder(path: Path) -> None:
     """Makes a folder and its parents where they are missing.
 
@@ -56,17 +69,18 @@ def make_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, *, overwrite: bool = False, marker: str | None = None) -> Iterator[Path]:
     """Yields a temporary folder beside `path` that becomes `path` when the block ends without an error.
 
     Args:
         path: where the folder is to stand; its parents are made where they are missing.
         overwrite: exchange an existing folder at `path` for the new one instead of refusing.
+        marker: a file that a folder must hold to be overwritten: `--out ~ --overwrite` must not cost a home.
 
     Raises:
         OutputError: `path` exists and `overwrite` is off, or the place cannot be written.
     """
-    check_free(path, overwrite=overwrite)
+    check_free(path, overwrite=overwrite, marker=marker)
     partial = _partial_name(path)
     with _as_output_error(path):
         partial.mkdir(parents=True)
@@ -80,11 +94,12 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_free(path: Path, *, overwrite: bool) -> None:
+def check_free(path: Path, *, overwrite: bool, marker: str | None = None) -> None:
     """Refuses, before any work is done, a place that `new_folder` would refuse at the end.
 
     Raises:
-        OutputError: `path` exists and `overwrite` is off, is no folder, or no folder can be made there.
+        OutputError: `path` exists and `overwrite` is off, is no folder or none with `marker` in it, or no folder can be
+            made there.
     """
     # os.path, because in Python 3.11 Path's methods raise on a name that is too long or may not be looked up.
     if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
@@ -93,6 +108,8 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         )
     if os.path.exists(path) and not overwrite:
         raise OutputError(f"the folder {path} exists already", fix="name another, or add --overwrite")
+    if os.path.exists(path) and marker is not None and os.listdir(path) and not os.path.isfile(path / marker):
+        raise OutputError(f"the folder {path} is not overwritten", got=f"no {marker} in it", fix="name another")
     whole = Path(os.path.abspath(path))
     if Path.cwd().is_relative_to(whole):
         raise OutputError(f"cannot write the folder {path}", got="the folder you are in", fix="name another")

@@ -32,7 +32,9 @@ class ToolkitError(Exception):
             parts.append(f"allowed: {allowed}")
         if fix is not None:
             parts.append(f"fix: {fix}")
-        super().__init__("; ".join(" ".join(part.split()) for part in parts))
+        line = "; ".join(" ".join(part.split()) for part in parts)
+        # A name from a hostile file must not steer the terminal it is shown on.
+        super().__init__("".join(mark if mark.isprintable() else "?" for mark in line))
 
 
 class RequestError(ToolkitError):

@@ -183,6 +183,8 @@ def test_an_interrupt_while_training_leaves_nothing(number: signal.Signals, plan
     rest = process.stderr.read()
     process.stderr.close()
     assert process.wait(60) == 2
-    assert next(line for line in rest.splitlines() if line and not line.startswith("epoch")).startswith("Error: interrupted")
+    assert next(line for line in rest.splitlines() if line and not line.startswith("epoch")).startswith(
+        "Error: interrupted"
+    )
     assert "Traceback" not in rest
     assert list((tmp_path / "runs").iterdir()) == []

@@ -21,8 +21,12 @@ def test_a_tensor_is_read_with_names_and_sizes() -> None:
         "x: float32[0]",
         "x: float32[-1]",
         "x: float32[a b]",
-    ]
-    + ["x: int64[batch]", "x: float64[batch]", "2x: float32[batch]", "x: float32[batch] y", "x float32[batch]"],
+        "x: int64[batch]",
+        "x: float64[batch]",
+        "2x: float32[batch]",
+        "x: float32[batch] y",
+        "x float32[batch]",
+    ],
 )
 def test_what_is_no_tensor_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(ConfigError, match="--input") as error:

@@ -8,9 +8,7 @@ from toolkit.errors import GateError
 from toolkit.export import check_graph, graph_problems
 
 CHANNELS, HIDDEN = 3, 2
-TENSORS = GraphSignature(
-    (TensorSpec("x", ("sequence", "batch", CHANNELS)),), (TensorSpec("hn", (1, "batch", HIDDEN)),)
-)
+TENSORS = GraphSignature((TensorSpec("x", ("sequence", "batch", CHANNELS)),), (TensorSpec("hn", (1, "batch", HIDDEN)),))
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_a_tolerance_that_does_not_fit_is_refused(folder, tolerances):
     manifest = tiny_bundles.manifest_of(folder)
     graphs = tuple(dataclasses.replace(entry, golden_atol=tolerances) for entry in manifest.graphs)
     (folder / "manifest.json").write_text(dataclasses.replace(manifest, graphs=graphs).to_json())
-    with pytest.raises(BundleError, match="forecast|does not fit"):
+    with pytest.raises(BundleError, match=r"forecast|does not fit"):
         check_golden(load_bundle(folder))
 
 

@@ -34,9 +34,7 @@ def test_a_wish_that_cannot_be_met_says_why_and_what_can(machine):
     machine(cuda="it fell back to the CPU", tensorrt="no driver")
     with pytest.raises(RequestError) as refused:
         running_providers((CPU, CUDA))
-    assert str(refused.value) == (
-        f"--provider {CUDA} cannot be used; got it fell back to the CPU; allowed: {CPU}"
-    )
+    assert str(refused.value) == (f"--provider {CUDA} cannot be used; got it fell back to the CPU; allowed: {CPU}")
 
 
 def test_a_provider_that_does_not_exist(machine):

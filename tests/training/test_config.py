@@ -133,7 +133,7 @@ NAME = st.text(min_size=1, max_size=8)
 DATA = st.builds(
     data_config,
     NAME,
-    targets=st.lists(NAME, min_size=1, max_size=3).map(tuple),
+    targets=st.lists(NAME, min_size=1, max_size=3, unique=True).map(tuple),
     asset=st.none() | NAME,
     units=st.dictionaries(NAME, NAME, max_size=3),
     interval_s=st.none() | st.floats(1e-3, 1e9),

@@ -95,7 +95,8 @@ def scores_of(mse, mae):
         (
             (0.5, 1.5),
             "beats persistence by 50.0 % and seasonal by 75.0 % in mean squared error; "
-            "beats seasonal by 25.0 % in mean absolute error; loses to persistence by 50.0 % in mean absolute error",
+            "beats seasonal by 25.0 % in mean absolute error; loses to persistence by 50.0 % in mean absolute error: "
+            "a mixed result, to be weighed before it is deployed",
         ),
     ],
     ids=["win", "loss", "mixed", "squared won, absolute lost"],

@@ -10,12 +10,16 @@ from toolkit.benchmark.scenarios import Contender, Scenario, run_scenario
 from toolkit.benchmark.timing import Clock, SystemClock
 from toolkit.contract.graph_io import BATCH, INPUT, SEQUENCE, STATE_PAIRS, GraphName
 from toolkit.contract.manifest import GOLDEN
+from toolkit.contract.model_spec import LARGEST
 from toolkit.contract.reports import LatencyReport, LatencyRow
 from toolkit.errors import ConfigError
 from toolkit.runtime.bundle import Bundle
-from toolkit.runtime.environment import environment
+from toolkit.runtime.environment import environment, usable_cores
 from toolkit.runtime.golden import unpack_golden
 from toolkit.runtime.session import CPU, SessionPolicy
+
+LONGEST_S = 3600.0
+"""For one scenario."""
 
 Feed = Mapping[str, NDArray[np.float32]]
 OtherContender = Callable[[GraphName, Feed], Contender]
@@ -42,10 +46,13 @@ class BenchmarkPlan:
 
     def __post_init__(self) -> None:
         for name, values in (("--batch", self.batches), ("--sequence", self.sequences), ("--threads", (self.threads,))):
-            if any(value < 1 for value in values):
-                raise ConfigError(name, got=min(values), allowed="1 or more")
-        if not self.seconds > 0:
-            raise ConfigError("--seconds", got=self.seconds, allowed="more than 0")
+            wrong = [value for value in values if not 1 <= value <= LARGEST]
+            if wrong:
+                raise ConfigError(name, got=wrong[0], allowed=f"1 or more, at most {LARGEST}")
+        if self.threads > usable_cores():
+            raise ConfigError("--threads", got=self.threads, allowed=f"1 to {usable_cores()}, this machine's cores")
+        if not 0 < self.seconds <= LONGEST_S:
+            raise ConfigError("--seconds", got=self.seconds, allowed=f"more than 0, up to {LONGEST_S}")
 
 
 def benchmark_bundle(

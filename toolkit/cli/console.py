@@ -44,9 +44,15 @@ def _missing(extra: str) -> list[str]:
 
 def json_option(command: Command) -> Command:
     """Adds `--json FILE`, `-` for standard output (the table then goes to standard error)."""
-    return click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output.")(
-        command
-    )
+    text = "Write the report as JSON; - for standard output."
+    return click.option("--json", "json_file", metavar="FILE", help=text, callback=_checked_place)(command)
+
+
+def _checked_place(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Refuses, before any work is done, a place that the report could not be written to."""
+    if value not in (None, "-"):
+        atomic_files.check_file_place(Path(str(value)))
+    return value
 
 
 def write_report(report: object, json_file: str | None) -> None:

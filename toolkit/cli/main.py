@@ -44,13 +44,19 @@ def lstm_edge() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line; a user's error is one line on standard error and never a traceback."""
-    _end_like_an_interrupt(signal.SIGTERM)
+    for name in ("SIGTERM", "SIGHUP"):
+        _end_like_an_interrupt(getattr(signal, name, signal.SIGTERM))
     try:
         sys.exit(lstm_edge.main(arguments, prog_name="lstm-edge", standalone_mode=False))
     except ToolkitError as error:
         _fail(str(error), error.exit_status)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as error:
         _fail(_one_line(error), 2)
+    except (OSError, MemoryError) as error:
+        _fail(f"the system refused: {getattr(error, 'strerror', None) or 'not enough memory'}", 2)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; nothing half written was left behind; fix: run the command again", 2)
 

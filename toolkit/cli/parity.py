@@ -30,6 +30,7 @@ def parity(bundle: Path, quick: bool, providers: tuple[str, ...], json_file: str
     from toolkit.cli.tables import parity_table
     from toolkit.parity.bundle import check_bundle, grid_of, raise_if_failed
     from toolkit.runtime.bundle import load_bundle
+    from toolkit.runtime.golden import check_golden
     from toolkit.runtime.provider_choice import running_providers
 
     loaded = load_bundle(bundle)
@@ -37,3 +38,5 @@ def parity(bundle: Path, quick: bool, providers: tuple[str, ...], json_file: str
     say(parity_table(report), json_file)
     write_report(report, json_file)
     raise_if_failed(report)
+    check_golden(loaded)
+    say("Golden answers: equal on this machine, within their tolerances", json_file)

@@ -25,6 +25,9 @@ STANDARDISED = "forecast_standardised"
 Parity is judged here: one float32 step of a target at 101 325 +- 50 is already 1.6e-4 standard deviations.
 """
 
+METADATA_PREFIX = "lstm_edge."
+"""Of the keys under which a graph says what it is: `signal`, `model`, `provenance`, `graph`."""
+
 Axis = str | int
 
 

@@ -7,6 +7,9 @@ from toolkit.errors import ModelError
 
 Layout = Literal["batch-major", "time-major"]
 
+LARGEST = 1_000_000
+"""Of every size: far beyond a gateway, and small enough that their products stay numbers."""
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -45,8 +48,8 @@ class ModelSpec:
             "min_sequence",
         )
         for name in sizes:
-            if getattr(self, name) < 1:
-                raise ModelError(f"model: {name}", got=getattr(self, name), allowed="1 or more")
+            if not 1 <= getattr(self, name) <= LARGEST:
+                raise ModelError(f"model: {name}", got=getattr(self, name), allowed=f"1 or more, at most {LARGEST}")
         if not 0.0 <= self.dropout < 1.0:
             raise ModelError("model: dropout", got=self.dropout, allowed="0 up to, not including, 1")
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from toolkit.contract.model_spec import LARGEST
 from toolkit.errors import ConfigError
 
 
@@ -47,15 +48,25 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         for name in ("window_length", "horizon", "stride"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"data.{name}", got=getattr(self, name), allowed="1 or more")
-        if not self.targets:
-            raise ConfigError("data.targets names no column", fix="name at least one with --target COLUMN")
-        if self.interval_s is not None and not self.interval_s > 0:
-            raise ConfigError("data.interval_s", got=self.interval_s, allowed="more than 0")
+            if not 1 <= getattr(self, name) <= LARGEST:
+                raise ConfigError(f"data.{name}", got=getattr(self, name), allowed=f"1 or more, at most {LARGEST}")
+        self._check_columns()
+        if self.interval_s is not None and not 0 < self.interval_s <= 1e9:
+            raise ConfigError("data.interval_s", got=self.interval_s, allowed="more than 0, at most 1e9")
         self._check_split()
         if self.season is not None and not 1 <= self.season <= self.window_length:
             raise ConfigError("data.season", got=self.season, allowed=f"1 to the window length, {self.window_length}")
+
+    def _check_columns(self) -> None:
+        if not self.targets:
+            raise ConfigError("data.targets names no column", fix="name at least one with --target COLUMN")
+        for name in ("targets", "channels"):
+            columns = getattr(self, name)
+            twice = [column for column in columns if columns.count(column) > 1]
+            if twice:
+                raise ConfigError(f"data.{name} names a column twice", got=repr(twice[0]), fix="name it once")
+        if self.asset == self.timestamp:
+            raise ConfigError("data.asset is the timestamp column", got=repr(self.asset), fix="name the asset's column")
 
     def _check_split(self) -> None:
         fractions = len(self.split) == 3 and min(self.split) > 0 and abs(sum(self.split) - 1.0) < 1e-6

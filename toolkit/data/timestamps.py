@@ -59,9 +59,25 @@ def _from_numbers(column: pl.Series, numbers: pl.Series, file_name: str) -> NDAr
     if not usable.all():
         row = int(np.argmin(usable))
         raise _unreadable(column, row, file_name, repr(str(column[row])))
+    _check_no_calendar(column, values, file_name)
     largest = float(np.abs(values).max())
     factor = next(factor for limit, factor in EPOCH_UNITS if largest < limit)
     return np.round(values * factor).astype(np.int64)
+
+
+def _check_no_calendar(column: pl.Series, values: NDArray[np.float64], file_name: str) -> None:
+    """Refuses 20260128, 2026012820 or 20260128203000: as seconds or milliseconds they would all be wrong."""
+    for digits in (8, 10, 12, 14):
+        head = values // 10.0 ** (digits - 8)
+        month, day = head // 100 % 100, head % 100
+        dates = (head >= 1900e4) & (head < 2101e4) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+        if dates.all():
+            raise DataError(
+                f"{file_name}: timestamps without separators could be dates or numbers since 1970",
+                got=f"{int(values[0])} in row 1, column {column.name!r}",
+                allowed="ISO 8601 with separators (2026-01-05T13:45:00Z)",
+                fix="write them with separators",
+            )
 
 
 def _from_text(column: pl.Series, numbers: pl.Series, file_name: str) -> NDArray[np.int64]:

@@ -7,10 +7,20 @@ from collections.abc import Iterator, Mapping
 
 import onnx
 import torch
+import torch._dynamo  # here, because an interrupt while torch imports it lazily is swallowed
 from torch import Tensor, nn
 
 from toolkit import __version__
-from toolkit.contract.graph_io import BATCH, SEQUENCE, STANDARDISED, GraphName, GraphSignature, TensorSpec, signature
+from toolkit.contract.graph_io import (
+    BATCH,
+    METADATA_PREFIX,
+    SEQUENCE,
+    STANDARDISED,
+    GraphName,
+    GraphSignature,
+    TensorSpec,
+    signature,
+)
 from toolkit.contract.manifest import IR_VERSION, OPSET
 from toolkit.errors import ModelError, ToolkitError
 from toolkit.export.lowering import lower
@@ -18,8 +28,6 @@ from toolkit.model.lstm import MultivariateLSTM, StreamingForecaster
 
 EXAMPLE_SIZES = {BATCH: 3, SEQUENCE: 29}
 """Sizes of the example that is traced. Both above 1: an example of 1 would be baked. No verdict rests on them."""
-
-METADATA_PREFIX = "lstm_edge."
 
 
 def export_graph(

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 
+import onnx
+
 from toolkit.contract.manifest import SAMPLES, WEIGHTS
 from toolkit.contract.reports import ParityReport
 from toolkit.errors import BundleError, ParityError
-from toolkit.model.lstm import MultivariateLSTM, model_from_spec
+from toolkit.export.lint import check_graph
+from toolkit.model.lstm import MultivariateLSTM
 from toolkit.parity.check import OnCase, check_parity
 from toolkit.parity.grid import ParityGrid, quick_grid, standard_grid
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.session import CPU
-from toolkit.training.run import load_samples, load_weights
+from toolkit.training.weights import load_model, load_samples
 
 
 def model_of(bundle: Bundle) -> MultivariateLSTM:
@@ -21,9 +24,7 @@ def model_of(bundle: Bundle) -> MultivariateLSTM:
     """
     if WEIGHTS not in bundle.manifest.files:
         raise BundleError(f"{bundle.folder} holds no {WEIGHTS}", fix="export it again with its weights")
-    model = model_from_spec(bundle.manifest.model)
-    load_weights(model, bundle.read(WEIGHTS), str(bundle.folder / WEIGHTS))
-    return model
+    return load_model(bundle.manifest.model, bundle.read(WEIGHTS), str(bundle.folder / WEIGHTS))
 
 
 def grid_of(bundle: Bundle, *, quick: bool = False) -> ParityGrid:
@@ -39,8 +40,12 @@ def check_bundle(
 
     Raises:
         BundleError: a damaged bundle, or one without weights.
+        GateError: a graph that breaks the graph contract.
     """
     graphs = {entry.name: bundle.read(entry.file) for entry in bundle.manifest.graphs}
+    for name, content in graphs.items():
+        bundle.session(name)  # refuses a graph that does not fit the manifest
+        check_graph(onnx.load_model_from_string(content), bundle.signature(name), name)
     model = model_of(bundle)
     samples = None
     if SAMPLES in bundle.manifest.files:

@@ -40,7 +40,8 @@ from toolkit.release.model_card import model_card
 from toolkit.runtime.bundle import load_bundle
 from toolkit.runtime.environment import package_versions
 from toolkit.runtime.golden import check_golden, pack_golden
-from toolkit.training.run import Run, samples_bytes, weights_bytes
+from toolkit.training.run import Run
+from toolkit.training.weights import samples_bytes, weights_bytes
 
 OnStage = Callable[[str, float], None]
 """Called after each stage with its name and its seconds."""
@@ -89,7 +90,7 @@ def build_bundle(
         ParityError: a graph does not compute what torch computes.
         GoldenError: the written bundle does not answer its own golden vectors.
     """
-    atomic_files.check_free(out, overwrite=overwrite)
+    atomic_files.check_free(out, overwrite=overwrite, marker=MANIFEST)
     stages = _Stages(on_stage)
     spec = dataclasses.replace(run.record.model, layout=layout)
     model = _with_layout(run.model, spec)
@@ -113,7 +114,7 @@ def build_bundle(
     manifest = _manifest(out.name, run, spec, entries, parity)
     files[MODEL_CARD] = model_card(manifest).encode()
     manifest = dataclasses.replace(manifest, files={name: _file_entry(files[name]) for name in sorted(files)})
-    with atomic_files.new_folder(out, overwrite=overwrite) as partial:
+    with atomic_files.new_folder(out, overwrite=overwrite, marker=MANIFEST) as partial:
         for name, content in files.items():
             (partial / name).write_bytes(content)
         (partial / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")

@@ -2,13 +2,15 @@
 
 import errno
 import hashlib
+import json
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.contract.graph_io import GraphName, GraphSignature, shape_from_spec, signature
+from toolkit.contract.graph_io import METADATA_PREFIX, GraphName, GraphSignature, shape_from_spec, signature
 from toolkit.contract.manifest import MANIFEST, BundleManifest, manifest_from_json
+from toolkit.contract.records import encode
 from toolkit.errors import BundleError
 from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
 from toolkit.runtime.session import Session, SessionPolicy, create_session
@@ -67,7 +69,24 @@ class Bundle:
             got = [(value.name, tuple(value.shape)) for value in found]
             if got != [(tensor.name, tensor.axes) for tensor in wanted]:
                 raise BundleError(f"{entry.file}: {kind} do not fit the manifest", got=got)
+        self._check_metadata(session, graph, entry.file)
         return session
+
+    def _check_metadata(self, session: Session, graph: GraphName, file: str) -> None:
+        """What the graph says of itself must be what the manifest says: swapped channels fit every shape."""
+        said = session.get_modelmeta().custom_metadata_map
+        wanted = {"signal": encode(self.manifest.signal), "model": encode(self.manifest.model)}
+        for key, value in wanted.items():
+            try:
+                same = json.loads(said.get(METADATA_PREFIX + key, "null")) == value
+            except (ValueError, RecursionError):
+                same = False
+            if not same or said.get(METADATA_PREFIX + "graph") != graph:
+                raise BundleError(
+                    f"{self.folder}: {file} and the manifest contradict each other",
+                    got=f"another {key if not same else 'graph'}",
+                    fix="copy the bundle again, or export it again",
+                )
 
     def windowed(self, policy: SessionPolicy | None = None) -> WindowedPredictor:
         """A predictor for windows."""

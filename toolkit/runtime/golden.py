@@ -98,9 +98,7 @@ def _check_case(case: GoldenCase, tensors: GraphSignature) -> None:
     names = [tensor.name for tensor in tensors.inputs], [tensor.name for tensor in tensors.outputs]
     if set(names[0]) != set(case.inputs) or set(names[1]) != set(case.outputs):
         got, allowed = (", ".join((*a, *b)) for a, b in ((case.inputs, case.outputs), names))
-        raise BundleError(
-            f"{GOLDEN}: case {case.name!r} does not fit the {case.graph} graph", got=got, allowed=allowed
-        )
+        raise BundleError(f"{GOLDEN}: case {case.name!r} does not fit the {case.graph} graph", got=got, allowed=allowed)
     try:
         for tensor in tensors.inputs:
             check_array(case.inputs[tensor.name], tensor)

@@ -89,7 +89,7 @@ def _options(policy: SessionPolicy) -> Any:
     options.intra_op_num_threads = policy.threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = policy.arena
-    options.log_severity_level = 3  # errors; warnings about a provider's node placement are reported by ourselves
+    options.log_severity_level = 4  # what goes wrong is raised, and told once
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[policy.optimisation])
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if policy.spinning else "0")
     return options

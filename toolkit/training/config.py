@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import tomli_w
 
+from toolkit.contract.model_spec import LARGEST
 from toolkit.contract.records import decode, encode
 from toolkit.data.config import DataConfig
 from toolkit.errors import ConfigError
+from toolkit.runtime.environment import usable_cores
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name}", got=getattr(self, name), allowed="1 or more")
+            if not 1 <= getattr(self, name) <= LARGEST:
+                raise ConfigError(f"model.{name}", got=getattr(self, name), allowed=f"1 or more, at most {LARGEST}")
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError("model.dropout", got=self.dropout, allowed="0 up to, not including, 1")
 
@@ -59,8 +61,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "min_epochs", "patience", "batch_size", "threads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"training.{name}", got=getattr(self, name), allowed="1 or more")
+            if not 1 <= getattr(self, name) <= LARGEST:
+                raise ConfigError(f"training.{name}", got=getattr(self, name), allowed=f"1 or more, at most {LARGEST}")
+        if self.threads > usable_cores():
+            raise ConfigError(
+                "training.threads", got=self.threads, allowed=f"1 to {usable_cores()}, this machine's cores"
+            )
         if not 0.0 < self.learning_rate < float("inf"):
             raise ConfigError("training.learning_rate", got=self.learning_rate, allowed="more than 0")
         for name in ("weight_decay", "clip_norm", "seed"):

@@ -33,8 +33,13 @@ class Comparison:
         squared = {name: _gain(scores, self.model, "mse") for name, scores in self.baselines.items()}
         absolute = {name: _gain(scores, self.model, "mae") for name, scores in self.baselines.items()}
         parts = [*_sentence(squared, "mean squared error"), *_sentence(absolute, "mean absolute error")]
-        lost = any(gain <= 0 for gain in squared.values())
-        return "; ".join(parts) + (": do not deploy this" if lost else "")
+        return "; ".join(parts) + _advice(list(squared.values()), list(absolute.values()))
+
+
+def _advice(squared: list[float], absolute: list[float]) -> str:
+    if not all(gain > 0 for gain in squared):  # NaN is no gain
+        return ": do not deploy this"
+    return "" if all(gain > 0 for gain in absolute) else ": a mixed result, to be weighed before it is deployed"
 
 
 def _gain(baseline: Scores, model: Scores, error: str) -> float:
@@ -45,7 +50,7 @@ def _gain(baseline: Scores, model: Scores, error: str) -> float:
 
 def _sentence(gains: dict[str, float], error: str) -> list[str]:
     won = [f"{name} by {gain:.1f} %" for name, gain in gains.items() if gain > 0]
-    lost = [f"{name} by {abs(gain):.1f} %" for name, gain in gains.items() if gain <= 0]
+    lost = [f"{name} by {abs(gain):.1f} %" for name, gain in gains.items() if not gain > 0]
     sentences = [f"beats {' and '.join(won)} in {error}"] if won else []
     return sentences + ([f"loses to {' and '.join(lost)} in {error}"] if lost else [])
 

@@ -1,0 +1,64 @@
+import json
+import shutil
+
+import pytest
+import safetensors.torch
+import torch
+
+from toolkit.contract.model_spec import ModelSpec
+from toolkit.errors import BundleError, ModelError
+from toolkit.model import model_from_spec
+from toolkit.training import load_run
+from toolkit.training.weights import load_model, weights_bytes
+
+SPEC = ModelSpec(input_size=3, hidden_size=4, num_layers=2, horizon=2, targets=1, window_length=5)
+
+
+def test_weights_come_back_as_they_went():
+    model = model_from_spec(SPEC)
+    again = load_model(SPEC, weights_bytes(model), "w")
+    assert not again.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize("changes", [{"hidden_size": 1_000_000}, {"num_layers": 1_000_000}, {"horizon": 1_000_000}])
+def test_a_forged_shape_is_refused_before_memory_is_taken(changes):
+    content = weights_bytes(model_from_spec(SPEC))
+    forged = ModelSpec(**{**vars(SPEC), **changes})
+    with pytest.raises(BundleError, match=r"does not fit the model; got .* bytes"):
+        load_model(forged, content, "w")
+
+
+def test_weights_that_are_not_finite_are_refused():
+    tensors = safetensors.torch.load(weights_bytes(model_from_spec(SPEC)))
+    tensors["head.bias"][0] = float("nan")
+    with pytest.raises(ModelError, match="holds NaN or infinity"):
+        load_model(SPEC, safetensors.torch.save(tensors), "w")
+
+
+@pytest.mark.parametrize(
+    "name", ["config.toml", "metrics.jsonl", "weights.safetensors", "samples.safetensors", "training.json"]
+)
+@pytest.mark.parametrize("how", ["cut short", "changed"])
+def test_a_run_with_a_damaged_file_is_refused(name, how, trained, tmp_path):
+    shutil.copytree(trained.folder, tmp_path / "run")
+    path = tmp_path / "run" / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-5] if how == "cut short" else bytes([content[0] ^ 1]) + content[1:])
+    with pytest.raises(BundleError, match=f"{name} is damaged"):
+        load_run(tmp_path / "run")
+
+
+def test_a_run_whose_targets_are_not_its_configurations_is_refused(trained, tmp_path):
+    shutil.copytree(trained.folder, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    others = [c["name"] for c in record["signal"]["channels"] if c["name"] not in record["signal"]["targets"]]
+    record["signal"]["targets"] = others[: len(record["signal"]["targets"])]
+    path.write_text(json.dumps(record))
+    with pytest.raises(BundleError, match="name other targets"):
+        load_run(tmp_path / "run")
+    path.write_text(json.dumps({**record, "schema": "run/0"}))
+    with pytest.raises(BundleError, match="another version"):
+        load_run(tmp_path / "run")
