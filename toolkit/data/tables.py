@@ -230,7 +230,7 @@ def _numbers(column: pl.Series, file_name: str) -> NDArray[np.float64]:
             f"{file_name}: text in a numeric column",
             got=f"{str(column[row])[:40]!r} in {_place(row, column.name)}",
             allowed="numbers",
-            fix=f"correct it, or {_leave_out(column.name)}",
+            fix=f"correct it, or {_leave_out(column.name)}; a column that tells machines apart goes to --asset",
         )
     return numbers.fill_null(float("nan")).to_numpy().astype(np.float64)
 
@@ -239,11 +239,15 @@ def _rows_to_keep(
     values: NDArray[np.float64], names: Sequence[str], config: DataConfig, file_name: str
 ) -> NDArray[np.bool_]:
     bad = ~(np.abs(values) <= LARGEST)  # NaN as well: it compares false
+    empty = np.flatnonzero(bad.all(axis=0))
+    if empty.size:
+        name = names[int(empty[0])]
+        raise DataError(f"{file_name}: the column {name!r} holds no reading at all", fix=_leave_out(name))
     if bad.any() and config.missing == "error":
         row, column = (int(place) for place in np.argwhere(bad)[0])
         reading = values[row, column]
         raise DataError(
-            f"{file_name}: {int(bad.any(axis=1).sum())} rows hold a missing or infinite reading",
+            f"{file_name}: a missing or infinite reading in {int(bad.any(axis=1).sum())} of {len(bad)} rows",
             got=f"{'no number' if np.isnan(reading) else f'{reading:.3g}'} in {_place(row, names[column])}",
             allowed=f"finite numbers, in float32: up to {LARGEST:.2g}",
             fix="correct them, or break the series there with --set data.missing=break",
@@ -251,7 +255,7 @@ def _rows_to_keep(
     keep = np.logical_not(bad.any(axis=1))
     if not keep.any():
         raise DataError(
-            f"{file_name}: every row holds a missing reading", fix="leave out the empty column with --exclude"
+            f"{file_name}: every row holds a missing reading", fix="leave out the emptiest column with --exclude"
         )
     return keep
 
