@@ -141,7 +141,8 @@ WRONG_MANIFESTS = {
     "an interval without end": (put("signal", "interval_s", value=10**400), "interval_s"),
     "a graph that there is not": (put("graphs", 0, "name", value="sideways"), "name"),
     "a graph without a file": (put("graphs", 0, "file", value="none.onnx"), "none.onnx"),
-    "no graphs": (put("graphs", value=[]), "graph"),
+    "no graphs": (put("graphs", value=[]), r"manifest\.json: graphs; got \[\]"),
+    "a graph that stands twice": (put("graphs", 1, "name", value="windowed"), r"manifest\.json: graphs; got"),
     "a tolerance that is NaN": (put("graphs", 0, "golden_atol", value={"forecast": [float("nan")]}), "golden_atol"),
 }
 

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from onnx_corpus import (
     FREE,
     GATES,
@@ -262,6 +262,13 @@ def test_names_cannot_break_a_line_or_reach_the_terminal() -> None:
     assert line.isprintable()
     assert "evil\\n\\x1b[31m" in line
     assert len(line) < 160
+
+
+def test_an_error_that_becomes_a_warning_is_one_line_of_text() -> None:
+    short = TensorProto(name="w\x1b[2J\n" + "n" * 500, data_type=1, dims=[9], raw_data=b"\x00" * 4)
+    line = warnings_of(small_model(initializers=[short]))[0]
+    assert line.isprintable()
+    assert len(line) <= 300
 
 
 def test_a_file_of_many_faults_is_not_told_one_by_one(monkeypatch) -> None:

@@ -15,7 +15,7 @@ import click
 from toolkit import __version__
 from toolkit.errors import ToolkitError
 
-COMMANDS = ("demo", "simulate", "train", "export", "parity", "benchmark", "doctor")
+COMMANDS = ("demo", "simulate", "train", "export", "parity", "benchmark", "inspect", "doctor")
 
 
 class CommandGroup(click.Group):
