@@ -76,6 +76,7 @@ def test_long_and_many_names_fit_too(cli: Cli, tmp_path: Path) -> None:
     nodes = [helper.make_node(f"{'O' * 90}{place}", ["x"], ["y"], domain="d" * 200) for place in range(80)]
     result = cli("inspect", write(tmp_path, small_model(nodes, inputs=values)))
     assert max(map(len, result.out.splitlines())) <= 100
+    assert result.out.count(": float32") == 52  # 51 inputs and the output
     assert "                  and 29 more" in result.out.splitlines()
 
 

@@ -135,7 +135,19 @@ def test_weights_that_are_kept_as_integers_are_quantised() -> None:
         proto.graph.initializer[0].name = "W_q"
         proto.graph.node.insert(0, helper.make_node("DequantizeLinear", ["W_q", "s"], ["W"]))
 
-    assert not [line for line in warnings_of(changed(recurrent(), keep)) if "did nothing" in line]
+    assert warnings_of(changed(recurrent(), keep), "m.int8.onnx") == []
+
+
+def test_operators_that_onnxruntime_fused_are_no_sign_of_quantisation() -> None:
+    """A graph that onnxruntime optimised and saved imports `com.microsoft` too."""
+
+    def fuse(proto: onnx.ModelProto) -> None:
+        proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        proto.graph.node.append(helper.make_node("FusedMatMul", ["x", "x"], ["z"], domain="com.microsoft"))
+
+    assert warnings_of(changed(recurrent(), fuse)) == [
+        "operators outside ONNX, which run in onnxruntime alone: com.microsoft.FusedMatMul"
+    ]
 
 
 def test_onnxruntimes_own_quantiser(tmp_path) -> None:

@@ -84,6 +84,10 @@ def test_a_reshape_to_numbers_alone_bakes_the_axes() -> None:
         "Reshape flat: to the constant shape [29, 5, 3]: batch and sequence are baked"
     ]
     assert warnings_of(reshape([29, -1, 3])) == []
+    offset = [helper.make_node("Reshape", ["offset", "shape"], ["o"]), helper.make_node("Sub", ["x", "o"], ["t"])]
+    content = recurrent(before=offset, weights={"offset": (3,)})
+    shape = numpy_helper.from_array(np.array([1, 1, 3]), "shape")
+    assert warnings_of(changed(content, lambda p: p.graph.initializer.append(shape))) == []
     assert warnings_of(reshape([29, 0, 3])) == []
 
 
@@ -115,6 +119,17 @@ def test_an_initial_state_made_of_constants(maker: str) -> None:
 
     content = changed(recurrent(state=(1, 5, 4)), add)
     assert [line[:50] for line in warnings_of(content)] == ["LSTM layer: initial_h is a constant for a batch of"]
+
+
+def test_an_initial_state_whose_size_is_not_known() -> None:
+    def add(proto: onnx.ModelProto) -> None:
+        proto.graph.initializer[3].name = "raw"
+        proto.graph.initializer.append(numpy_helper.from_array(np.array([1, -1, 4]), "shape"))
+        proto.graph.node.insert(0, helper.make_node("Reshape", ["raw", "shape"], ["h0"]))
+
+    assert warnings_of(changed(recurrent(state=(1, 5, 4)), add)) == [
+        "LSTM layer: initial_h is a constant: no other batch runs; make it an input or leave it out"
+    ]
 
 
 def test_an_initial_state_of_the_inputs_shape_is_no_constant() -> None:
@@ -225,6 +240,11 @@ def test_peepholes_fall_back_from_cuda() -> None:
         proto.graph.initializer.append(tensor_of("P", (1, 12)))
 
     assert warnings_of(changed(recurrent(), add)) == ["LSTM layer falls back from CUDA to the CPU: peepholes"]
+
+
+def test_a_direction_that_onnx_does_not_have() -> None:
+    assert warnings_of(recurrent(direction="sideways\n")) == ["LSTM layer: direction sideways\\n is none that ONNX has"]
+    assert warnings_of(recurrent(direction="reverse")) == []
 
 
 def test_layout_1_is_refused_by_onnxruntime() -> None:

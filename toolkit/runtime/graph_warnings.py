@@ -21,7 +21,7 @@ ONNX_DOMAINS = (*ONNX, "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.
 MICROSOFT = "com.microsoft"
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 
-_QUANTISING = re.compile(r"Quantize|QLinear|Integer$|MatMulNBits|^Q(Gemm|Attention)$")
+_QUANTISING = re.compile(r"[Qq]uantize|QLinear|Integer$|MatMulNBits|^Q(Gemm|Attention)$")
 _INT8 = re.compile(r"int8", re.IGNORECASE)
 _QUANTISER = "onnx.quantize"
 """The producer that onnxruntime's quantiser writes, whether it converted anything or not."""
