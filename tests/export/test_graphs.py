@@ -9,6 +9,7 @@ from torch import nn
 from toolkit.contract.graph_io import STANDARDISED, signature
 from toolkit.errors import ModelError
 from toolkit.export import export_graph, graph_problems
+from toolkit.export.graphs import SECOND_SIZES
 from toolkit.export.lint import axes_of
 
 SCALING = ("Sub", "Mul", "Add")
@@ -172,3 +173,10 @@ def test_a_projection_is_refused_by_the_export(forecaster):
     model.lstm = nn.LSTM(3, 8, proj_size=4)
     with pytest.raises(ModelError, match="proj_size=4"):
         export_graph(model, "windowed")
+
+
+@pytest.mark.parametrize("graph", ["windowed", "streaming"])
+def test_a_graph_does_not_depend_on_its_example(graph, two_layers):
+    first = export_graph(two_layers, graph)
+    second = export_graph(two_layers, graph, None, SECOND_SIZES)
+    assert first.SerializeToString() == second.SerializeToString()

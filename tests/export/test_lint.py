@@ -6,6 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.errors import GateError
 from toolkit.export import check_graph, graph_problems
+from toolkit.export.lint import check_same
 
 CHANNELS, HIDDEN = 3, 2
 TENSORS = GraphSignature((TensorSpec("x", ("sequence", "batch", CHANNELS)),), (TensorSpec("hn", (1, "batch", HIDDEN)),))
@@ -175,3 +176,23 @@ def test_shapes_that_contradict_the_operators(proto):
     tensors = GraphSignature(TENSORS.inputs, (TensorSpec("hn", (1, "batch", HIDDEN + 1)),))
     (problem,) = graph_problems(proto, tensors)
     assert problem.startswith("onnx.checker: ")
+
+
+def test_a_graph_that_depends_on_its_example_is_refused():
+    def graph(sequence):
+        shape = onnx.helper.make_tensor("shape", onnx.TensorProto.INT64, [1], [sequence])
+        reshape = onnx.helper.make_node("Reshape", ["x", "shape"], ["y"], name="baked_reshape")
+        x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["sequence"]) for name in "xy")
+        return onnx.helper.make_model(onnx.helper.make_graph([reshape], "g", [x], [y], [shape]))
+
+    check_same(graph(29), graph(29), "windowed")
+    with pytest.raises(GateError, match="depends on the sizes of the example it was exported from, first at shape"):
+        check_same(graph(29), graph(31), "windowed")
+    longer = graph(29)
+    longer.graph.node.append(onnx.helper.make_node("Identity", ["y"], ["z"], name="one_more"))
+    with pytest.raises(GateError, match="first at one_more"):
+        check_same(graph(29), longer, "windowed")
+    other = graph(29)
+    other.producer_name = "somebody"
+    with pytest.raises(GateError, match="in what surrounds the graph"):
+        check_same(graph(29), other, "windowed")

@@ -25,6 +25,6 @@ def exporting(monkeypatch):
     """Lets the exporter hand out ready graphs."""
 
     def use(protos):
-        monkeypatch.setattr("toolkit.release.build.export_graph", lambda model, graph, metadata=None: protos[graph])
+        monkeypatch.setattr("toolkit.release.build.export_graph", lambda model, graph, *_: protos[graph])
 
     return use

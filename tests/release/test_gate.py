@@ -309,3 +309,16 @@ def test_an_existing_bundle_is_left_as_it_was(run, whole, clean, exporting, tmp_
         build_bundle(run, folder, overwrite=True)
     assert tiny_bundles.contents(folder) == tiny_bundles.contents(whole)
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_graph_that_depends_on_its_example_leaves_no_bundle(run, clean, monkeypatch, tmp_path):
+    def depending(model, graph, metadata=None, sizes=None):
+        proto = clean()[graph]
+        if sizes is not None:
+            proto.graph.node[0].output[0], proto.graph.node[1].input[0] = "other", "other"
+        return proto
+
+    monkeypatch.setattr("toolkit.release.build.export_graph", depending)
+    with pytest.raises(GateError, match="depends on the sizes of the example"):
+        build_bundle(run, tmp_path / "tiny")
+    assert not list(tmp_path.iterdir())

@@ -29,9 +29,15 @@ from toolkit.model.lstm import MultivariateLSTM, StreamingForecaster
 EXAMPLE_SIZES = {BATCH: 3, SEQUENCE: 29}
 """Sizes of the example that is traced. Both above 1: an example of 1 would be baked. No verdict rests on them."""
 
+SECOND_SIZES = {BATCH: 5, SEQUENCE: 31}
+"""Sizes of a second example: what is not baked comes out the same."""
+
 
 def export_graph(
-    model: MultivariateLSTM, graph: GraphName, metadata: Mapping[str, str] | None = None
+    model: MultivariateLSTM,
+    graph: GraphName,
+    metadata: Mapping[str, str] | None = None,
+    sizes: Mapping[str, int] = EXAMPLE_SIZES,
 ) -> onnx.ModelProto:
     """Exports one graph of a forecaster.
 
@@ -39,6 +45,7 @@ def export_graph(
         model: in float32; it is copied, not changed.
         graph: `windowed` or `streaming`.
         metadata: texts that go into the file, under names that begin with `lstm_edge.`.
+        sizes: of the example that is traced, by axis; the graph must not depend on them.
 
     Returns:
         The ONNX model, weights inside, axes named `batch` and `sequence`.
@@ -48,7 +55,7 @@ def export_graph(
     """
     module: nn.Module = model if graph == "windowed" else StreamingForecaster(model)
     tensors = signature(graph, model.shape)
-    proto = _trace(lower(module), tensors)
+    proto = _trace(lower(module), tensors, sizes)
     _tidy(proto)
     _name_standardised(proto)
     for key, value in (metadata or {}).items():
@@ -56,15 +63,15 @@ def export_graph(
     return proto
 
 
-def _trace(module: nn.Module, tensors: GraphSignature) -> onnx.ModelProto:
-    sizes = {name: torch.export.Dim(name, min=1) for name in EXAMPLE_SIZES}
+def _trace(module: nn.Module, tensors: GraphSignature, sizes: Mapping[str, int]) -> onnx.ModelProto:
+    dims = {name: torch.export.Dim(name, min=1) for name in sizes}
     with _without_torch_noise(), torch.no_grad(), _as_model_error():
         program = torch.onnx.export(
             module,
-            tuple(_example(tensor) for tensor in tensors.inputs),
+            tuple(_example(tensor, sizes) for tensor in tensors.inputs),
             dynamo=True,
             dynamic_shapes=tuple(
-                {place: sizes[axis] for place, axis in enumerate(tensor.axes) if isinstance(axis, str)}
+                {place: dims[axis] for place, axis in enumerate(tensor.axes) if isinstance(axis, str)}
                 for tensor in tensors.inputs
             ),
             input_names=[tensor.name for tensor in tensors.inputs],
@@ -90,9 +97,9 @@ def _as_model_error() -> Iterator[None]:
         raise ModelError("torch cannot export the module", got=f"{type(cause).__name__}: {text}") from error
 
 
-def _example(tensor: TensorSpec) -> Tensor:
+def _example(tensor: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    shape = [EXAMPLE_SIZES[axis] if isinstance(axis, str) else axis for axis in tensor.axes]
+    shape = [sizes[axis] if isinstance(axis, str) else axis for axis in tensor.axes]
     return torch.randn(shape, generator=generator)
 
 

@@ -1,6 +1,7 @@
 """What a graph must be before it is run at all."""
 
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 
 import numpy as np
 import onnx
@@ -80,6 +81,23 @@ def graph_problems(proto: onnx.ModelProto, tensors: GraphSignature) -> tuple[str
         *_weight_problems(proto),
         *_checker_problems(proto),
     )
+
+
+def check_same(first: onnx.ModelProto, second: onnx.ModelProto, name: str) -> None:
+    """Refuses a graph that comes out otherwise when it is exported from an example of other sizes.
+
+    A search for the example's sizes among the constants alarms on clean graphs too; two exports do not.
+
+    Raises:
+        GateError: names the first node, weight or tensor that differs.
+    """
+    if first.SerializeToString() == second.SerializeToString():
+        return
+    parts = ("input", "output", "node", "initializer", "value_info")
+    pairs = ((a, b) for part in parts for a, b in zip_longest(getattr(first.graph, part), getattr(second.graph, part)))
+    found = next((a or b for a, b in pairs if a != b), None)
+    where = f"first at {found.name}" if found is not None else "in what surrounds the graph"
+    raise GateError(f"the {name} graph depends on the sizes of the example it was exported from, {where}")
 
 
 def axes_of(value: onnx.ValueInfoProto) -> tuple[str | int, ...]:

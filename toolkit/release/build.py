@@ -28,8 +28,8 @@ from toolkit.contract.manifest import (
 from toolkit.contract.model_spec import Layout, ModelSpec
 from toolkit.contract.records import encode
 from toolkit.contract.reports import ParityReport
-from toolkit.export.graphs import export_graph
-from toolkit.export.lint import check_graph
+from toolkit.export.graphs import SECOND_SIZES, export_graph
+from toolkit.export.lint import check_graph, check_same
 from toolkit.model.lstm import MultivariateLSTM, model_from_spec
 from toolkit.parity.bundle import raise_if_failed
 from toolkit.parity.check import check_parity
@@ -86,7 +86,7 @@ def build_bundle(
 
     Raises:
         OutputError: `out` exists and `overwrite` is off, or cannot be written.
-        GateError: a graph breaks the contract.
+        GateError: a graph breaks the contract, or depends on the sizes of the example that it was exported from.
         ParityError: a graph does not compute what torch computes.
         GoldenError: the written bundle does not answer its own golden vectors.
     """
@@ -97,6 +97,8 @@ def build_bundle(
     protos = {graph: export_graph(model, graph, _metadata(run, spec, graph)) for graph in GRAPHS}
     stages.done("export")
     gate(model, protos)
+    for graph, proto in protos.items():
+        check_same(proto, export_graph(model, graph, _metadata(run, spec, graph), SECOND_SIZES), graph)
     graphs = {graph: proto.SerializeToString() for graph, proto in protos.items()}
     stages.done("gate")
     source = InputSource(model, run.samples.numpy(), seed=1)
