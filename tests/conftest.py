@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,17 @@ def sensor_data() -> Path:
     if not place.is_dir():
         pytest.skip("the real sensor data is not here; set LSTM_EDGE_DATA to its folder")
     return place
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished bundle's folder, to be read and not changed."""
+    import tiny_bundles
+
+    return Path(tiny_bundles.shared_bundle(tmp_path_factory.getbasetemp()))
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle, to be damaged."""
+    return Path(shutil.copytree(whole, tmp_path / "tiny"))

@@ -1,7 +1,4 @@
-import shutil
-
 import pytest
-import tiny_bundles
 import torch
 
 from toolkit.export import export_graph
@@ -38,15 +35,3 @@ def graphs(model):
 def grid():
     """A few shapes."""
     return ParityGrid((1, 2, 3), (1, 5, 12), (1, 0))
-
-
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory):
-    """A finished bundle's folder, to be read and not changed."""
-    return tiny_bundles.shared_bundle(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture
-def folder(whole, tmp_path):
-    """A copy of the bundle, to be damaged."""
-    return shutil.copytree(whole, tmp_path / "tiny")

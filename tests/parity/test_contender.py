@@ -4,7 +4,6 @@ import tiny_bundles
 import torch
 
 from toolkit.benchmark.bundle import BenchmarkPlan, bundle_feed
-from toolkit.parity import contender as room
 from toolkit.parity.bundle import model_of
 from toolkit.parity.contender import benchmark_beside_torch, torch_contender
 from toolkit.runtime.bundle import load_bundle
@@ -15,11 +14,6 @@ QUICK = BenchmarkPlan(batches=(1, 2), seconds=0.01)
 @pytest.fixture(scope="module")
 def bundle(whole):
     return load_bundle(whole)
-
-
-@pytest.fixture
-def no_cuda(monkeypatch):
-    monkeypatch.setattr(room, "cpu_and_cuda", lambda: (("CPUExecutionProvider",), ("CUDA not measured: no GPU",)))
 
 
 @pytest.mark.parametrize("graph", ["windowed", "streaming"])
@@ -36,9 +30,8 @@ def test_torch_does_the_work_that_the_graph_does(bundle, graph):
         assert not mine.requires_grad
 
 
-@pytest.mark.usefixtures("no_cuda")
 def test_torch_and_onnxruntime_stand_side_by_side(bundle):
-    report = benchmark_beside_torch(bundle, QUICK)
+    report = benchmark_beside_torch(bundle, QUICK, ["CUDA not measured: no GPU"])
     found = [(row.graph, row.batch, row.contender) for row in report.rows]
     assert found == [
         (graph, batch, contender)
@@ -51,13 +44,6 @@ def test_torch_and_onnxruntime_stand_side_by_side(bundle):
     assert report.notes == ("CUDA not measured: no GPU",)
 
 
-@pytest.mark.usefixtures("no_cuda")
-def test_own_notes_stand_in_place_of_those(bundle):
-    plan = BenchmarkPlan(batches=(1,), seconds=0.01)
-    assert benchmark_beside_torch(bundle, plan, ["as asked for"]).notes == ("as asked for",)
-
-
-@pytest.mark.usefixtures("no_cuda")
 def test_without_weights_there_is_no_torch_and_a_note_says_so(folder):
     tiny_bundles.leave_out(folder, "weights.safetensors")
     report = benchmark_beside_torch(load_bundle(folder), QUICK)

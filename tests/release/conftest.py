@@ -9,12 +9,6 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
-    """The run's bundle, to be read and not changed."""
-    return tiny_bundles.shared_bundle(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
 def clean(whole):
     """Gives the bundle's graphs, anew each time, so that they can be damaged."""
     return lambda: tiny_bundles.graphs_of(whole)

@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from toolkit.errors import BundleError, RequestError
-from toolkit.runtime.session import CPU, SessionPolicy, create_session, first_line, run_session
+from toolkit.runtime.session import CPU, SessionPolicy, create_session, run_session
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +93,3 @@ def test_onnxruntime_prints_nothing_of_its_own(content, capfd):
     with pytest.raises(BundleError):
         create_session(content[:300])
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_message_is_cut_to_one_line():
-    assert first_line(ValueError("a\n  b\tc")) == "a b c"
-    assert first_line(ValueError("")) == "ValueError"
-    assert len(first_line(ValueError("x" * 1000))) == 200

@@ -14,22 +14,16 @@ from toolkit.contract.reports import LatencyReport
 from toolkit.model.lstm import MultivariateLSTM
 from toolkit.parity.bundle import model_of
 from toolkit.runtime.bundle import Bundle
-from toolkit.runtime.provider_choice import cpu_and_cuda
 
 
-def benchmark_beside_torch(
-    bundle: Bundle, plan: BenchmarkPlan | None = None, notes: Sequence[str] | None = None
-) -> LatencyReport:
+def benchmark_beside_torch(bundle: Bundle, plan: BenchmarkPlan, notes: Sequence[str] = ()) -> LatencyReport:
     """Measures a bundle's graphs and the torch module whose weights lie in it, in turns.
 
     Args:
         bundle: whose graphs to run.
-        plan: what to measure; None means the default on the CPU and, where it runs, CUDA.
-        notes: what was not measured and why; None with a default plan tells of CUDA.
+        plan: what to measure.
+        notes: what was not measured and why.
     """
-    providers, why_not = cpu_and_cuda()
-    plan = plan or BenchmarkPlan(providers=providers)
-    notes = why_not if notes is None else notes
     if WEIGHTS not in bundle.manifest.files:
         return benchmark_bundle(bundle, plan, (), (*notes, f"torch not measured: the bundle holds no {WEIGHTS}"))
     model = model_of(bundle)

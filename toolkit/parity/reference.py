@@ -53,7 +53,7 @@ class TorchReference:
 
 @contextlib.contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Keeps torch to one thread for a while: two were seen to make a check take 70 times longer on a busy machine."""
+    """Keeps torch to one thread for a while: two were seen to make a check take 35 times longer on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

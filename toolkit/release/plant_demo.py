@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from toolkit import atomic_files
+from toolkit.benchmark.bundle import BenchmarkPlan
 from toolkit.contract.reports import LatencyReport
 from toolkit.data.config import DataConfig
 from toolkit.data.plant_files import write_plant
 from toolkit.parity.contender import benchmark_beside_torch
 from toolkit.runtime.bundle import load_bundle
+from toolkit.runtime.provider_choice import cpu_and_cuda
 from toolkit.signal.plant import CHANNELS, simulate_plant
 from toolkit.training.config import ModelConfig, RunConfig, TrainConfig
 
@@ -53,5 +55,6 @@ def demo_config(path: Path, *, max_epochs: int = 8, stride: int = 4) -> RunConfi
 
 
 def benchmark_demo(bundle: Path) -> LatencyReport:
-    """The bundle's latency beside torch's, at batch 1 and 64."""
-    return benchmark_beside_torch(load_bundle(bundle))
+    """The bundle's latency beside torch's, at batch 1 and 64, on the CPU and, where it runs, CUDA."""
+    providers, notes = cpu_and_cuda()
+    return benchmark_beside_torch(load_bundle(bundle), BenchmarkPlan(providers=providers), notes)

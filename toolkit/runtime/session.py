@@ -6,6 +6,7 @@ from typing import Any
 import onnxruntime
 
 from toolkit.errors import BundleError, RequestError
+from toolkit.runtime.providers import one_line
 
 CPU = "CPUExecutionProvider"
 
@@ -59,7 +60,7 @@ def create_session(graph: bytes, policy: SessionPolicy | None = None, name: str 
         session = onnxruntime.InferenceSession(graph, _options(policy), providers=providers)
     # A damaged graph raises onnxruntime's own types, but RuntimeError and UnicodeDecodeError as well.
     except Exception as error:
-        raise BundleError(f"onnxruntime refuses {name}", got=first_line(error)) from error
+        raise BundleError(f"onnxruntime refuses {name}", got=_told(error)) from error
     if session.get_providers()[0] != policy.provider:
         raise RequestError(f"{policy.provider} did not take {name}", got=", ".join(session.get_providers()))
     return session
@@ -75,13 +76,12 @@ def run_session(session: Session, feed: dict[str, Any], outputs: list[str] | Non
         results: list[Any] = session.run(outputs, feed)
     except Exception as error:  # onnxruntime raises several unrelated types
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feed.items())
-        raise BundleError(f"onnxruntime cannot run the graph on {shapes}", got=first_line(error)) from error
+        raise BundleError(f"onnxruntime cannot run the graph on {shapes}", got=_told(error)) from error
     return results
 
 
-def first_line(error: Exception) -> str:
-    """The beginning of an exception's text, on one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _told(error: Exception) -> str:
+    return one_line(str(error) or type(error).__name__)
 
 
 def _options(policy: SessionPolicy) -> Any:
