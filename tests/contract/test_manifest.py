@@ -1,7 +1,9 @@
+import dataclasses
 import json
 
 import pytest
 
+from toolkit.contract.graph_io import TensorSpec, shape_from_spec, signature
 from toolkit.contract.manifest import SCHEMA, BundleManifest, FileEntry, GraphEntry, manifest_from_json
 from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.signals import SignalSpec, channel_from_name
@@ -9,13 +11,20 @@ from toolkit.errors import BundleError, RequestError
 
 SIGNAL = SignalSpec(tuple(map(channel_from_name, ("t.mean", "t.std"))), ("t.mean",), 60.0)
 MODEL = ModelSpec(2, 8, 1, horizon=3, targets=1, window_length=12)
-GRAPHS = (
-    GraphEntry("windowed", "windowed.onnx", "fp32", {"forecast": (0.1,)}),
-    GraphEntry("streaming", "streaming.onnx", "fp32", {"forecast": (0.1,), "hn": (1e-6,)}),
-)
+
+
+def entry(name, **options):
+    tensors = signature(name, shape_from_spec(MODEL))
+    tolerances = {"windowed": {"forecast": (0.1,)}, "streaming": {"forecast": (0.1,), "hn": (1e-6,)}}[name]
+    return GraphEntry(
+        name, f"{name}.onnx", "fp32", tolerances, tensors.inputs, tensors.outputs, tensors.states, **options
+    )
+
+
+GRAPHS = (entry("windowed"), entry("streaming"))
 FILES = {"windowed.onnx": FileEntry("ab" * 32, 1234)}
 MANIFEST = BundleManifest(
-    SCHEMA, "pump", SIGNAL, MODEL, GRAPHS, 18, "1.14", FILES, {"test": {"mse": 1.5}}, {}, {"a": 1}
+    SCHEMA, "pump", SIGNAL, MODEL, GRAPHS, 18, "1.14", FILES, 12, None, {"test": {"mse": 1.5}}, {}, {"a": 1}
 )
 
 
@@ -30,14 +39,14 @@ def test_what_was_written_is_read():
 def test_keys_are_these():
     manifest = json.loads(MANIFEST.to_json())
     fixed = {"schema", "name", "signal", "model", "graphs", "opset", "minimum_onnxruntime", "files"}
-    assert manifest.keys() == fixed | {"accuracy", "parity", "provenance"}
-    assert manifest["schema"] == "bundle/1"
+    assert manifest.keys() == fixed | {"window_length", "precision", "accuracy", "parity", "provenance"}
+    assert manifest["schema"] == "bundle/2"
     assert manifest["files"]["windowed.onnx"] == {"sha256": "ab" * 32, "bytes": 1234}
 
 
 def test_graphs_are_found_by_name():
     assert MANIFEST.graph("streaming") is GRAPHS[1]
-    alone = BundleManifest(SCHEMA, "pump", SIGNAL, MODEL, GRAPHS[:1], 18, "1.14", FILES)
+    alone = BundleManifest(SCHEMA, "pump", SIGNAL, MODEL, GRAPHS[:1], 18, "1.14", FILES, 12)
     with pytest.raises(BundleError, match="pump has no streaming graph; allowed: windowed"):
         alone.graph("streaming")
 
@@ -49,15 +58,18 @@ def test_graphs_are_found_by_name():
         (MANIFEST.to_json()[:200], "is not JSON"),
         (b"\xff\xfe\x00", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        ("[]", "schema None; allowed: 'bundle/1'"),
+        ("[]", "schema None; allowed: 'bundle/2'"),
         ("{}", "schema None"),
-        (changed(schema="bundle/2"), "schema 'bundle/2'"),
+        (changed(schema="bundle/9"), "schema 'bundle/9'"),
         (changed(nmae="x"), "unknown key; got 'nmae'.*did you mean 'name'"),
         (changed(opset="18"), "opset; got '18'; allowed: a whole number"),
         (changed(files={"a": {"sha256": "x"}}), "files.a lacks the key 'bytes'"),
         (changed(graphs=[{"name": "bulk"}]), r"graphs\[0\]"),
         (changed(model={"input_size": 0}), "model lacks the key"),
-        (changed(signal=None), "signal; got None"),
+        (changed(signal=None), "a model without its signal"),
+        (changed(signal=3), "signal; got 3"),
+        (changed(graphs=[]), "graphs"),
+        (changed(window_length=0), "window_length"),
     ],
 )
 def test_a_manifest_that_cannot_be_trusted_is_refused(text, words):
@@ -76,3 +88,55 @@ def test_a_tolerance_that_lets_everything_pass_is_refused(number):
 def test_a_signal_that_does_not_fit_the_model_is_refused():
     with pytest.raises(BundleError, match="2 channels and 1 targets for a model of 3 and 1"):
         manifest_from_json(changed(model={**json.loads(MANIFEST.to_json())["model"], "input_size": 3}), "manifest.json")
+
+
+def graph_with(**changes):
+    graphs = json.loads(MANIFEST.to_json())["graphs"]
+    graphs[1] |= changes
+    return changed(graphs=graphs, model=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (graph_with(preferred=False), "one preferred"),
+        (graph_with(name="windowed"), "each once"),
+        (graph_with(states={"h0": "cn", "c0": "hm"}), "state c0=hm"),
+        (graph_with(states={"h9": "hn"}), "state h9=hn"),
+        (graph_with(states={"x": "forecast"}), "state x=forecast"),
+        (graph_with(inputs=[]), "tensors"),
+        (graph_with(inputs=[{"name": "x", "axes": ["batch", "sequence", 0]}], states={}), "size of an axis"),
+        (graph_with(inputs=[{"name": "x", "axes": ["batch", 2]}], states={}), "no gateway can feed"),
+        (graph_with(inputs=[{"name": "x", "axes": ["batch", "sequence", 5]}], states={}), "names other channels"),
+        (graph_with(min_sizes={"sequence": 0}), "min_sizes"),
+        (graph_with(min_sizes={"time": 2}), "min_sizes"),
+    ],
+)
+def test_a_graph_that_contradicts_itself_is_refused(text, words):
+    with pytest.raises(BundleError, match=words):
+        manifest_from_json(text, "manifest.json")
+
+
+def test_a_graph_of_another_model_is_refused():
+    graphs = json.loads(MANIFEST.to_json())["graphs"]
+    graphs[1]["outputs"][0]["axes"][2] = 4
+    with pytest.raises(BundleError, match="the streaming graph is not that of the model"):
+        manifest_from_json(changed(graphs=graphs), "manifest.json")
+
+
+def test_a_precision_is_found_by_name_and_the_preferred_one_otherwise():
+    fp32 = dataclasses.replace(GRAPHS[0], preferred=False)
+    int8 = dataclasses.replace(GRAPHS[0], file="windowed.int8.onnx", precision="int8", one_series=True)
+    both = dataclasses.replace(MANIFEST, graphs=(fp32, int8, GRAPHS[1]))
+    assert both.graph("windowed") is int8
+    assert both.graph("windowed", "fp32") is fp32
+    assert both.names == ("windowed", "streaming")
+    with pytest.raises(BundleError, match="has no streaming int8 graph; allowed: windowed fp32, windowed int8"):
+        both.graph("streaming", "int8")
+
+
+def test_a_foreign_module_needs_neither_model_nor_signal():
+    tensors = (TensorSpec("a", ("n", 3)),), (TensorSpec("y", ("n", 1)),)
+    graph = GraphEntry("windowed", "windowed.onnx", "fp32", {"y": (0.1,)}, *tensors)
+    foreign = BundleManifest(SCHEMA, "net", None, None, (graph,), 18, "1.14", FILES, 60)
+    assert manifest_from_json(foreign.to_json(), "manifest.json") == foreign

@@ -7,7 +7,8 @@ Needs the onnx package. `test_providers.py` makes the bytes again and compares.
 
 from onnx import TensorProto, checker, helper, numpy_helper
 
-from toolkit.contract.manifest import IR_VERSION, OPSET
+from toolkit.contract.manifest import OPSET
+from toolkit.export.opsets import lowest_ir_version
 from toolkit.runtime.providers import HIDDEN_SIZE, INPUT_SIZE, PROBE, probe_weights
 
 
@@ -21,7 +22,7 @@ def probe_bytes() -> bytes:
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        ir_version=lowest_ir_version(OPSET),
         producer_name="lstm-edge-toolkit",
         doc_string="A small LSTM with known answers: does a provider really run it?",
     )

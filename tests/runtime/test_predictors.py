@@ -20,7 +20,7 @@ class Recorder:
 
     def run(self, outputs, feed):
         self.calls.append((outputs, feed))
-        return self.answers
+        return self.answers[: len(outputs)]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def tensors(graph, layout="batch-major"):
 
 @pytest.fixture
 def windowed(session):
-    return WindowedPredictor(session, tensors("windowed"), min_sequence=4)
+    return WindowedPredictor(session, tensors("windowed"), {"sequence": 4})
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_the_shortest_window_that_the_model_takes(windowed, session):
 
 
 def test_in_a_time_major_graph_the_first_axis_is_the_sequence(session):
-    predictor = WindowedPredictor(session, tensors("windowed", "time-major"), min_sequence=4)
+    predictor = WindowedPredictor(session, tensors("windowed", "time-major"), {"sequence": 4})
     refused(lambda: predictor.predict(readings(3, 9, CHANNELS)), "x is too short; got sequence 3")
     refused(lambda: predictor.predict(readings(9, 0, CHANNELS)), "x is empty; got batch 0")
     predictor.predict(readings(9, 3, CHANNELS))
@@ -119,7 +119,7 @@ def test_in_a_time_major_graph_the_first_axis_is_the_sequence(session):
 
 STATE = readings(LAYERS, 2, HIDDEN)
 BAD_STATES = {
-    "another batch": (readings(LAYERS, 3, HIDDEN), "samples and state hold different batches; got [1, 3, 8]"),
+    "another batch": (readings(LAYERS, 3, HIDDEN), "the inputs hold different sizes of batch; got 2 and 3"),
     "batch 0": (readings(LAYERS, 0, HIDDEN), "{} is empty; got batch 0"),
     "other layers": (readings(LAYERS + 1, 2, HIDDEN), "{} has the wrong shape; got [2, 2, 8]; allowed: [1, batch, 8]"),
     "other units": (readings(LAYERS, 2, HIDDEN - 1), "{} has the wrong shape"),

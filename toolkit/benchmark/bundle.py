@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from toolkit.benchmark.scenarios import Contender, Scenario, run_scenario
 from toolkit.benchmark.timing import Clock, SystemClock
-from toolkit.contract.graph_io import BATCH, INPUT, SEQUENCE, STATE_PAIRS, GraphName
-from toolkit.contract.manifest import GOLDEN
+from toolkit.contract.graph_io import GraphName
+from toolkit.contract.manifest import GOLDEN, GraphEntry
 from toolkit.contract.model_spec import LARGEST
 from toolkit.contract.reports import LatencyReport, LatencyRow
 from toolkit.errors import ConfigError
@@ -78,7 +78,13 @@ def benchmark_bundle(
     rows: list[LatencyRow] = []
     for graph, batch, sequence in _requests(bundle, plan):
         feed = bundle_feed(bundle, graph, batch, sequence)
-        own = [_own(bundle, graph, feed, SessionPolicy(plan.threads, provider=name)) for name in plan.providers]
+        entries = [entry for entry in bundle.manifest.graphs if entry.name == graph]
+        own = [
+            own_contender(bundle, entry, feed, SessionPolicy(plan.threads, provider=name))
+            for name in plan.providers
+            for entry in entries
+            if entry.precision != "int8" or name == CPU  # no other provider has a kernel for it
+        ]
         contenders = (*(other(graph, feed) for other in others), *own)
         scenario = Scenario(_scenario_name(graph, batch), batch, sequence, contenders)
         rows += run_scenario(scenario, clock or SystemClock(), plan.seconds)[0]
@@ -87,27 +93,34 @@ def benchmark_bundle(
 
 def bundle_feed(bundle: Bundle, graph: GraphName, batch: int, sequence: int) -> dict[str, NDArray[np.float32]]:
     """Inputs of a size, cut from the bundle's golden vectors and repeated, so that they lie in the model's range."""
+    tensors = bundle.signature(graph)
     cases = unpack_golden(bundle.read(GOLDEN))
-    golden = max((case for case in cases if case.graph == graph), key=lambda case: case.inputs[INPUT].size).inputs
-    sizes = {BATCH: batch, SEQUENCE: sequence}
+    readings = tensors.data[0].name
+    golden = max((case for case in cases if case.graph == graph), key=lambda case: case.inputs[readings].size).inputs
+    sizes = {tensors.batch_axis: batch, tensors.sequence_axis: sequence}
     feed: dict[str, NDArray[np.float32]] = {}
-    for tensor in bundle.signature(graph).inputs:
+    for tensor in tensors.inputs:
         array = golden[tensor.name]
         for place, axis in enumerate(tensor.axes):
-            if isinstance(axis, str):
+            if isinstance(axis, str) and axis in sizes:
                 array = np.take(array, np.arange(sizes[axis]) % array.shape[place], axis=place)
         feed[tensor.name] = np.ascontiguousarray(array)
     return feed
 
 
 def _requests(bundle: Bundle, plan: BenchmarkPlan) -> list[tuple[GraphName, int, int]]:
-    model = bundle.manifest.model
-    sequences = plan.sequences or (model.window_length,)
-    if min(sequences) < model.min_sequence:
-        raise ConfigError("--sequence", got=min(sequences), allowed=f"{model.min_sequence} or more for this model")
-    graphs = [entry.name for entry in bundle.manifest.graphs]
-    wanted = {"windowed": sequences, "streaming": (1,)}
-    return [(graph, batch, sequence) for graph in graphs for sequence in wanted[graph] for batch in plan.batches]
+    sequences = plan.sequences or (bundle.manifest.window_length,)
+    requests: list[tuple[GraphName, int, int]] = []
+    for name in bundle.manifest.names:
+        entry = bundle.manifest.graph(name)
+        tensors = entry.signature
+        least = entry.min_sizes.get(tensors.sequence_axis or "", 1)
+        if min(sequences) < least:
+            raise ConfigError("--sequence", got=min(sequences), allowed=f"{least} or more for this model")
+        lengths = (least,) if name == "streaming" else sequences if tensors.sequence_axis is not None else (1,)
+        batches = plan.batches if tensors.batch_axis is not None else (1,)
+        requests += [(name, batch, sequence) for sequence in lengths for batch in batches]
+    return requests
 
 
 def _scenario_name(graph: GraphName, batch: int) -> str:
@@ -116,14 +129,10 @@ def _scenario_name(graph: GraphName, batch: int) -> str:
     return "single" if batch == 1 else "bulk"
 
 
-def _own(bundle: Bundle, graph: GraphName, feed: Feed, policy: SessionPolicy) -> Contender:
+def own_contender(bundle: Bundle, entry: GraphEntry, feed: Feed, policy: SessionPolicy) -> Contender:
     """onnxruntime as it is deployed: behind the guards."""
-    call: Callable[[], object]
-    if graph == "windowed":
-        windowed, x = bundle.windowed(policy), feed[INPUT]
-        call = lambda: windowed.predict(x)  # noqa: E731 - the timed call is one expression
-    else:
-        streaming, x = bundle.streaming(policy), feed[INPUT]
-        state = {name: feed[name] for name in STATE_PAIRS}
-        call = lambda: streaming.advance(x, state)  # noqa: E731 - as above
-    return Contender("onnxruntime", graph, policy.provider, "fp32", policy.threads, call)
+    graph = bundle.guarded(entry, policy)
+    given = dict(feed)
+    return Contender(
+        "onnxruntime", entry.name, policy.provider, entry.precision, policy.threads, lambda: graph.run(given)
+    )

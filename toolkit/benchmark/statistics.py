@@ -76,6 +76,29 @@ def median_ratio(reference_ns: ArrayLike, own_ns: ArrayLike) -> float:
     return float(np.median(reference / np.maximum(own, 1)))  # a clock may be too coarse to see a call
 
 
+def ratio_interval(
+    reference_ns: ArrayLike, own_ns: ArrayLike, *, confidence: float = 0.95, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """The interval of `median_ratio` by the percentile bootstrap over rounds (Efron, 1979).
+
+    Args:
+        reference_ns: one figure for each round.
+        own_ns: one figure for each round, the same rounds in the same order.
+        confidence: of the interval, between 0 and 1.
+        draws: resamples.
+        seed: of the resampling, so that the same samples give the same interval.
+
+    Raises:
+        InputError: as `median_ratio`.
+    """
+    median_ratio(reference_ns, own_ns)  # checks them
+    ratios = _samples(reference_ns) / np.maximum(_samples(own_ns), 1)
+    places = np.random.default_rng(seed).integers(0, ratios.size, (draws, ratios.size))
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(np.median(ratios[places], axis=1), [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
 def _samples(values: ArrayLike) -> NDArray[np.float64]:
     samples = np.asarray(values, dtype=np.float64).ravel()
     if samples.size == 0:

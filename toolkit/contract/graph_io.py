@@ -1,23 +1,30 @@
 """The graph contract: names, axes and types of every tensor that goes into or comes out of an exported graph.
 
-`windowed` takes a window and gives a forecast; `streaming` takes new samples and a state and gives a forecast
-after each sample and the new state. Raw engineering units on both sides.
+`windowed` takes a window and gives an answer; `streaming` takes new samples and a state and gives an answer
+after each sample and the new state. Raw engineering units on both sides. A foreign module brings names and axes of its
+own; what holds for every graph is that it says which of its inputs are states, and which output feeds each of them.
 """
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, field
 from typing import Literal
 
-from toolkit.contract.model_spec import Layout, ModelSpec
+from toolkit.contract.model_spec import Cell, Head, Layout, ModelSpec
+from toolkit.errors import ModelError
 
 GraphName = Literal["windowed", "streaming"]
 GRAPHS: tuple[GraphName, ...] = ("windowed", "streaming")
 
 BATCH = "batch"
 SEQUENCE = "sequence"
+TIME_NAMES = frozenset([SEQUENCE, "seq", "time", "t", "step", "steps", "length", "l"])
+"""What people call the axis that holds the samples, in lower case."""
+
 INPUT = "x"
 FORECAST = "forecast"
+LOGITS = "logits"
 STATE_PAIRS = {"h0": "hn", "c0": "cn"}
-"""Each state input and the output to be fed back into it."""
+"""Each state input of an LSTM and the output to be fed back into it; a GRU has the first pair alone."""
 
 STANDARDISED = "forecast_standardised"
 """The inner tensor that holds the forecast in standard deviations of the target, before un-scaling.
@@ -41,53 +48,138 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class GraphSignature:
-    """Inputs and outputs of one graph, in their order."""
+    """Inputs and outputs of one graph, in their order.
+
+    Attributes:
+        inputs: what has to be fed.
+        outputs: what comes back.
+        states: for each input that is a state, the output to be fed back into it.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    states: dict[str, str] = field(default_factory=dict)
 
     def input(self, name: str) -> TensorSpec:
         """The input of that name."""
         return next(tensor for tensor in self.inputs if tensor.name == name)
 
+    def output(self, name: str) -> TensorSpec:
+        """The output of that name."""
+        return next(tensor for tensor in self.outputs if tensor.name == name)
+
+    @functools.cached_property
+    def input_names(self) -> frozenset[str]:
+        """Names of the inputs."""
+        return frozenset(tensor.name for tensor in self.inputs)
+
+    @functools.cached_property
+    def data(self) -> tuple[TensorSpec, ...]:
+        """The inputs that are no states, the readings first."""
+        return tuple(tensor for tensor in self.inputs if tensor.name not in self.states)
+
+    @functools.cached_property
+    def answers(self) -> tuple[TensorSpec, ...]:
+        """The outputs that are no states."""
+        return tuple(tensor for tensor in self.outputs if tensor.name not in self.states.values())
+
+    @functools.cached_property
+    def symbolic_axes(self) -> tuple[str, ...]:
+        """Names of the axes that may have any size, in the order in which they appear among the inputs."""
+        return tuple(dict.fromkeys(axis for tensor in self.inputs for axis in tensor.axes if isinstance(axis, str)))
+
+    @functools.cached_property
+    def batch_axis(self) -> str | None:
+        """The axis that holds the series: `batch`, or one that a state has, or the first that is no name for time."""
+        states = [axis for name in self.states for axis in self.input(name).axes if isinstance(axis, str)]
+        others = [axis for axis in self.symbolic_axes if axis.lower() not in TIME_NAMES]
+        return next((axis for axis in (BATCH, *states, *others) if axis in self.symbolic_axes), None)
+
+    @functools.cached_property
+    def sequence_axis(self) -> str | None:
+        """The axis that holds the samples: `sequence`, or another symbolic axis of the readings, time's names first."""
+        readings = self.data[0].axes if self.data else ()
+        names = [axis for axis in readings if isinstance(axis, str) and axis != self.batch_axis]
+        return next(iter(sorted(names, key=lambda axis: (axis != SEQUENCE, axis.lower() not in TIME_NAMES))), None)
+
 
 @dataclass(frozen=True)
 class ForecasterShape:
-    """What the contract needs to know of a forecaster to name every axis of its graphs.
+    """What the contract needs to know of a model to name every axis of its graphs.
 
     Attributes:
         input_size: channels.
         hidden_size: units of each layer, the last axis of a state.
         num_layers: layers, the first axis of a state.
-        forecast_shape: axes of a forecast after `batch`: `(horizon, targets)`, or `(output_size,)`.
+        answer_axes: axes of an answer after `batch`: `(horizon, targets)`, `(output_size,)` or `(classes,)`.
         layout: order of the first two axes of `x`.
+        cell: `lstm` or `gru`.
+        bidirectional: whether the sequence is read both ways, which needs all of it.
+        head: whether the windowed graph answers after the last step or after every one.
+        answer: name of the answer: `forecast` or `logits`.
     """
 
     input_size: int
     hidden_size: int
     num_layers: int
-    forecast_shape: tuple[int, ...]
+    answer_axes: tuple[int, ...]
     layout: Layout = "batch-major"
+    cell: Cell = "lstm"
+    bidirectional: bool = False
+    head: Head = "last"
+    answer: str = FORECAST
 
 
 def shape_from_spec(spec: ModelSpec) -> ForecasterShape:
-    """The shape of the forecaster that `spec` describes."""
+    """The shape of the model that `spec` describes."""
     return ForecasterShape(
-        spec.input_size, spec.hidden_size, spec.num_layers, (spec.horizon, spec.targets), spec.layout
+        spec.input_size,
+        spec.hidden_size,
+        spec.num_layers,
+        spec.answer_axes,
+        spec.layout,
+        spec.cell,
+        spec.bidirectional,
+        spec.head,
+        LOGITS if spec.classes else FORECAST,
     )
+
+
+def graphs_of(shape: ForecasterShape) -> tuple[GraphName, ...]:
+    """The graphs that a model of this shape has: one that needs its whole window cannot stream."""
+    return ("windowed",) if shape.bidirectional else GRAPHS
 
 
 def signature(graph: GraphName, shape: ForecasterShape) -> GraphSignature:
-    """What the contract says of `graph` for a forecaster of this shape."""
+    """What the contract says of `graph` for a model of this shape.
+
+    Raises:
+        ModelError: the model has no such graph.
+    """
+    if graph not in graphs_of(shape):
+        raise ModelError(
+            f"a bidirectional model has no {graph} graph: it reads the window from its end as well",
+            allowed=", ".join(graphs_of(shape)),
+            fix="model.bidirectional = false",
+        )
     x = TensorSpec(INPUT, (*leading_axes(shape.layout), shape.input_size))
+    every = graph == "streaming" or shape.head == "every"
+    leading = leading_axes(shape.layout) if every else (BATCH,)
+    answer = TensorSpec(shape.answer, (*leading, *shape.answer_axes))
     if graph == "windowed":
-        return GraphSignature((x,), (TensorSpec(FORECAST, (BATCH, *shape.forecast_shape)),))
+        return GraphSignature((x,), (answer,))
+    pairs = state_pairs(shape.cell)
     state = (shape.num_layers, BATCH, shape.hidden_size)
-    forecast = TensorSpec(FORECAST, (*leading_axes(shape.layout), *shape.forecast_shape))
     return GraphSignature(
-        (x, *(TensorSpec(name, state) for name in STATE_PAIRS)),
-        (forecast, *(TensorSpec(name, state) for name in STATE_PAIRS.values())),
+        (x, *(TensorSpec(name, state) for name in pairs)),
+        (answer, *(TensorSpec(name, state) for name in pairs.values())),
+        pairs,
     )
+
+
+def state_pairs(cell: Cell) -> dict[str, str]:
+    """Each state input and the output to be fed back into it."""
+    return dict(STATE_PAIRS) if cell == "lstm" else {"h0": STATE_PAIRS["h0"]}
 
 
 def leading_axes(layout: Layout) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The shape of a forecaster: enough to build the torch module again and to know every tensor of its graphs."""
+"""The shape of a model: enough to build the torch module again and to know every tensor of its graphs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,6 +6,8 @@ from typing import Literal
 from toolkit.errors import ModelError
 
 Layout = Literal["batch-major", "time-major"]
+Cell = Literal["lstm", "gru"]
+Head = Literal["last", "every"]
 
 LARGEST = 1_000_000
 """Of every size: far beyond a gateway, and small enough that their products stay numbers."""
@@ -13,18 +15,23 @@ LARGEST = 1_000_000
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A multivariate LSTM forecaster, in torch's words.
+    """A multivariate forecaster or classifier, in torch's words.
 
     Attributes:
         input_size: channels = variables x features.
-        hidden_size: units of each LSTM layer.
-        num_layers: stacked LSTM layers.
-        horizon: forecast steps, in samples.
-        targets: how many channels are forecast.
+        hidden_size: units of each recurrent layer and direction.
+        num_layers: stacked recurrent layers.
+        horizon: forecast steps, in samples; 0 for a classifier.
+        targets: how many channels are forecast; 0 for a classifier.
         window_length: samples of input that the model was trained on.
         dropout: between layers, in training only.
         layout: order of the first two axes of `x`; `batch-major` is `[batch, sequence, channels]`.
         min_sequence: the shortest input that gives an answer.
+        cell: `lstm` or `gru`.
+        bidirectional: whether each layer reads the window in both directions.
+        bias: whether the recurrent layers have biases.
+        head: whether the windowed graph answers after the last step or after every step.
+        classes: how many classes a classifier tells apart; 0 for a forecaster.
     """
 
     input_size: int
@@ -36,27 +43,34 @@ class ModelSpec:
     dropout: float = 0.0
     layout: Layout = "batch-major"
     min_sequence: int = 1
+    cell: Cell = "lstm"
+    bidirectional: bool = False
+    bias: bool = True
+    head: Head = "last"
+    classes: int = 0
 
     def __post_init__(self) -> None:
-        sizes = (
-            "input_size",
-            "hidden_size",
-            "num_layers",
-            "horizon",
-            "targets",
-            "window_length",
-            "min_sequence",
-        )
-        for name in sizes:
-            if not 1 <= getattr(self, name) <= LARGEST:
-                raise ModelError(f"model: {name}", got=getattr(self, name), allowed=f"1 or more, at most {LARGEST}")
+        least = {"horizon": 0, "targets": 0, "classes": 2} if self.classes else {"classes": 0}
+        sizes = ("input_size", "hidden_size", "num_layers", "window_length", "min_sequence")
+        for name in (*sizes, "horizon", "targets", "classes"):
+            smallest = least.get(name, 1)
+            if not smallest <= getattr(self, name) <= LARGEST:
+                allowed = f"{smallest} or more, at most {LARGEST}"
+                raise ModelError(f"model: {name}", got=getattr(self, name), allowed=allowed)
+        if self.classes and (self.horizon or self.targets):
+            raise ModelError("model: a classifier forecasts nothing", got=f"{self.horizon} steps", allowed="horizon 0")
         if not 0.0 <= self.dropout < 1.0:
             raise ModelError("model: dropout", got=self.dropout, allowed="0 up to, not including, 1")
 
     @property
+    def answer_axes(self) -> tuple[int, ...]:
+        """Axes of an answer after `batch`: `(horizon, targets)`, or `(classes,)`."""
+        return (self.classes,) if self.classes else (self.horizon, self.targets)
+
+    @property
     def output_size(self) -> int:
-        """Width of the linear layer: horizon x targets."""
-        return self.horizon * self.targets
+        """Width of the linear layer: horizon x targets, or classes."""
+        return self.classes or self.horizon * self.targets
 
     @property
     def batch_first(self) -> bool:

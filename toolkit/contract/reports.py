@@ -112,6 +112,31 @@ class Divergence:
 
 
 @dataclass(frozen=True)
+class Parting:
+    """The node of a graph at which the values of a failing case first part from the module's.
+
+    Attributes:
+        node: its name, or its first output where it has none.
+        operator: what it computes.
+        module: what it stands for in the module, such as `lstm layer 1`.
+        difference: the largest difference there.
+        step: the first step that differs, counted from 0; None where there is no such axis.
+        series: the first series.
+        unit: the first unit or channel.
+        cause: what was verified to be wrong, or "".
+    """
+
+    node: str
+    operator: str
+    module: str
+    difference: float
+    step: int | None
+    series: int | None
+    unit: str | None
+    cause: str = ""
+
+
+@dataclass(frozen=True)
 class ParitySummary:
     """How many cases ran, how many failed, and the largest difference between torch and onnxruntime."""
 
@@ -122,13 +147,27 @@ class ParitySummary:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """The parity checker's report."""
+    """The parity checker's report.
+
+    Attributes:
+        passed: every case.
+        cases: one for each comparison.
+        divergence: where the outputs of the first failing case part.
+        summary: counts, and the largest difference.
+        environment: versions and machine.
+        notes: what could not be judged as usual, and why.
+        parting: the node at which the first failing case parts.
+        unit: of every error: standard deviations, or "" where the answer's own unit is not known.
+    """
 
     passed: bool
     cases: tuple[ParityCase, ...]
     divergence: Divergence | None
     summary: ParitySummary
     environment: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    parting: Parting | None = None
+    unit: str = "standard deviations"
     schema: str = "parity/1"
 
 

@@ -8,11 +8,11 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.contract.graph_io import METADATA_PREFIX, GraphName, GraphSignature, shape_from_spec, signature
-from toolkit.contract.manifest import MANIFEST, BundleManifest, manifest_from_json
+from toolkit.contract.graph_io import METADATA_PREFIX, GraphName, GraphSignature
+from toolkit.contract.manifest import MANIFEST, BundleManifest, GraphEntry, Precision, manifest_from_json
 from toolkit.contract.records import encode
 from toolkit.errors import BundleError
-from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
+from toolkit.runtime.predictors import GuardedGraph, StreamingPredictor, WindowedPredictor
 from toolkit.runtime.session import Session, SessionPolicy, create_session
 
 MAX_MANIFEST_BYTES = 1 << 20
@@ -50,26 +50,34 @@ class Bundle:
         return content
 
     def signature(self, graph: GraphName) -> GraphSignature:
-        """Inputs and outputs of a graph."""
-        return signature(graph, shape_from_spec(self.manifest.model))
+        """Inputs and outputs of a graph, the same in every precision."""
+        return self.manifest.graph(graph).signature
 
-    def session(self, graph: GraphName, policy: SessionPolicy | None = None) -> Session:
-        """A session of one of the bundle's graphs.
+    def session(
+        self, graph: GraphName, policy: SessionPolicy | None = None, precision: Precision | None = None
+    ) -> Session:
+        """A session of one of the bundle's graphs, in the preferred precision unless another is asked for.
 
         Raises:
-            BundleError: no such graph, a damaged file, or inputs and outputs other than the contract's.
+            BundleError: no such graph, a damaged file, or inputs and outputs other than the manifest's.
         """
-        entry = self.manifest.graph(graph)
+        return self.open(self.manifest.graph(graph, precision), policy)
+
+    def open(self, entry: GraphEntry, policy: SessionPolicy | None = None) -> Session:
+        """A session of that graph in that precision.
+
+        Raises:
+            BundleError: as `session`.
+        """
         session = create_session(self.read(entry.file), policy, entry.file)
-        tensors = self.signature(graph)
         for kind, found, wanted in (
-            ("inputs", session.get_inputs(), tensors.inputs),
-            ("outputs", session.get_outputs(), tensors.outputs),
+            ("inputs", session.get_inputs(), entry.inputs),
+            ("outputs", session.get_outputs(), entry.outputs),
         ):
             got = [(value.name, tuple(value.shape)) for value in found]
             if got != [(tensor.name, tensor.axes) for tensor in wanted]:
                 raise BundleError(f"{entry.file}: {kind} do not fit the manifest", got=got)
-        self._check_metadata(session, graph, entry.file)
+        self._check_metadata(session, entry.name, entry.file)
         return session
 
     def _check_metadata(self, session: Session, graph: GraphName, file: str) -> None:
@@ -88,14 +96,21 @@ class Bundle:
                     fix="copy the bundle again, or export it again",
                 )
 
-    def windowed(self, policy: SessionPolicy | None = None) -> WindowedPredictor:
-        """A predictor for windows."""
-        session = self.session("windowed", policy)
-        return WindowedPredictor(session, self.signature("windowed"), self.manifest.model.min_sequence)
+    def guarded(self, entry: GraphEntry, policy: SessionPolicy | None = None) -> GuardedGraph:
+        """That graph in that precision behind its guards."""
+        return GuardedGraph(self.open(entry, policy), entry.signature, entry.min_sizes, entry.one_series)
 
-    def streaming(self, policy: SessionPolicy | None = None) -> StreamingPredictor:
+    def windowed(self, policy: SessionPolicy | None = None, precision: Precision | None = None) -> WindowedPredictor:
+        """A predictor for windows."""
+        entry = self.manifest.graph("windowed", precision)
+        session = self.open(entry, policy)
+        return WindowedPredictor(session, entry.signature, entry.min_sizes, one_series=entry.one_series)
+
+    def streaming(self, policy: SessionPolicy | None = None, precision: Precision | None = None) -> StreamingPredictor:
         """A predictor that carries a state."""
-        return StreamingPredictor(self.session("streaming", policy), self.signature("streaming"))
+        entry = self.manifest.graph("streaming", precision)
+        session = self.open(entry, policy)
+        return StreamingPredictor(session, entry.signature, entry.min_sizes, one_series=entry.one_series)
 
 
 def load_bundle(folder: Path) -> Bundle:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import GraphName, GraphSignature
+from toolkit.contract.graph_io import GraphName
 from toolkit.contract.manifest import GOLDEN, GraphEntry
 from toolkit.errors import BundleError, GoldenError, InputError
 from toolkit.runtime.bundle import Bundle
-from toolkit.runtime.predictors import check_array
-from toolkit.runtime.session import SessionPolicy, run_session
+from toolkit.runtime.predictors import check_feed
+from toolkit.runtime.session import SessionPolicy
 
 Array = NDArray[np.float32]
 
@@ -34,6 +34,12 @@ class GoldenResult:
     case: str
     output: str
     worst: float
+    precision: str = "fp32"
+
+    @property
+    def shown_precision(self) -> str:
+        """Told where it is not the ordinary one."""
+        return "" if self.precision == "fp32" else f" in {self.precision}"
 
 
 def pack_golden(cases: list[GoldenCase]) -> bytes:
@@ -78,30 +84,29 @@ def check_golden(bundle: Bundle, policy: SessionPolicy | None = None) -> list[Go
         own = [case for case in cases if case.graph == entry.name]
         if not own:
             raise BundleError(f"{GOLDEN} holds no case for the {entry.name} graph")
-        session = bundle.session(entry.name, policy)
+        graph = bundle.guarded(entry, policy)
         for case in own:
-            _check_case(case, bundle.signature(entry.name))
-            outputs = run_session(session, dict(case.inputs), list(case.outputs))
-            results += [_judge(entry, case, name, got) for name, got in zip(case.outputs, outputs, strict=True)]
+            _check_case(case, entry)
+            results += [_judge(entry, case, name, got) for name, got in graph.run(case.inputs).items()]
     worst = max(results, key=lambda result: result.worst)
     if not worst.worst <= 1.0:
         raise GoldenError(
-            f"the {worst.graph} graph answers otherwise than where it was made",
+            f"the {worst.graph} graph{worst.shown_precision} answers otherwise than where it was made",
             got=f"{worst.worst:.3g} times the tolerance in {worst.output}, case {worst.case}",
             fix="do not use this bundle on this machine",
         )
     return results
 
 
-def _check_case(case: GoldenCase, tensors: GraphSignature) -> None:
+def _check_case(case: GoldenCase, entry: GraphEntry) -> None:
     """Guards a case as any other input is guarded: a batch of 0 would abort the process."""
+    tensors = entry.signature
     names = [tensor.name for tensor in tensors.inputs], [tensor.name for tensor in tensors.outputs]
     if set(names[0]) != set(case.inputs) or set(names[1]) != set(case.outputs):
         got, allowed = (", ".join((*a, *b)) for a, b in ((case.inputs, case.outputs), names))
         raise BundleError(f"{GOLDEN}: case {case.name!r} does not fit the {case.graph} graph", got=got, allowed=allowed)
     try:
-        for tensor in tensors.inputs:
-            check_array(case.inputs[tensor.name], tensor)
+        check_feed(case.inputs, tensors, entry.min_sizes)
     except InputError as error:
         raise BundleError(f"{GOLDEN}: case {case.name!r}: {error}") from error
 
@@ -120,4 +125,4 @@ def _judge(entry: GraphEntry, case: GoldenCase, output: str, got: Array) -> Gold
     difference = np.abs(got.astype(np.float64) - expected.astype(np.float64))
     # NaN must not slip through a comparison that is false either way.
     worst = float(np.max(np.where(np.isfinite(difference), difference, np.inf) / tolerance))
-    return GoldenResult(entry.name, case.name, output, worst)
+    return GoldenResult(entry.name, case.name, output, worst, entry.precision)

@@ -5,77 +5,142 @@ wrong forecast. Nothing reaches it unchecked.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import BATCH, FORECAST, INPUT, SEQUENCE, STATE_PAIRS, GraphSignature, TensorSpec
+from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.errors import InputError
 from toolkit.runtime.session import Session, run_session
 
 Array = NDArray[np.float32]
 State = Mapping[str, Array]
+Feed = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class GuardedGraph:
+    """Any graph: named arrays in, named arrays out.
+
+    Attributes:
+        session: of the graph.
+        tensors: the graph's signature.
+        min_sizes: the smallest size of an axis that the graph takes, where that is above 1.
+        one_series: run one series at a time. In int8 a tensor has one scale: an outlier in one series would shift the
+            answers of all that share its call.
+    """
+
+    session: Session
+    tensors: GraphSignature
+    min_sizes: Mapping[str, int] = field(default_factory=dict)
+    one_series: bool = False
+
+    def run(self, feed: Feed) -> dict[str, Array]:
+        """All outputs by name.
+
+        Args:
+            feed: float32 arrays by the names of the inputs, axes as in the signature.
+
+        Raises:
+            InputError: a missing array, a wrong type or shape, sizes that contradict each other or are too small, or a
+                value that is not finite.
+        """
+        sizes = check_feed(feed, self.tensors, self.min_sizes)
+        batch = self.tensors.batch_axis
+        names = [tensor.name for tensor in self.tensors.outputs]
+        if not self.one_series or batch is None or sizes[batch] == 1:
+            given = {tensor.name: feed[tensor.name] for tensor in self.tensors.inputs}
+            return dict(zip(names, run_session(self.session, given, names), strict=True))
+        answers = [run_session(self.session, self._series(feed, n), names) for n in range(sizes[batch])]
+        return {
+            tensor.name: np.concatenate(parts, axis=tensor.axes.index(batch)) if batch in tensor.axes else parts[0]
+            for tensor, *parts in zip(self.tensors.outputs, *answers, strict=True)
+        }
+
+    def _series(self, feed: Feed, number: int) -> dict[str, Array]:
+        """The arrays of one series, its batch axis kept."""
+        batch = self.tensors.batch_axis
+        return {
+            tensor.name: np.ascontiguousarray(feed[tensor.name].take([number], axis=tensor.axes.index(batch)))
+            if batch in tensor.axes
+            else feed[tensor.name]
+            for tensor in self.tensors.inputs
+        }
 
 
 class WindowedPredictor:
-    """A window in, a forecast out, no state.
+    """A window in, an answer out, no state.
 
     Args:
         session: of a windowed graph.
         tensors: the graph's signature.
-        min_sequence: the shortest window that the model takes.
+        min_sizes: the smallest size of an axis that the graph takes, where that is above 1.
+        one_series: see `GuardedGraph`.
     """
 
-    def __init__(self, session: Session, tensors: GraphSignature, min_sequence: int = 1) -> None:
-        self._session = session
-        self._x = tensors.input(INPUT)
-        self._min_sequence = min_sequence
+    def __init__(
+        self,
+        session: Session,
+        tensors: GraphSignature,
+        min_sizes: Mapping[str, int] | None = None,
+        *,
+        one_series: bool = False,
+    ) -> None:
+        self.graph = GuardedGraph(session, tensors, min_sizes or {}, one_series)
 
-    def predict(self, x: Array) -> Array:
-        """Forecasts a batch of windows.
+    def predict(self, x: Array, **others: Array) -> Array:
+        """Answers a batch of windows.
 
         Args:
             x: raw readings, float32 `[batch, sequence, channels]` (or time-major, as the graph was exported).
+            others: further inputs by name, where the graph has any.
 
         Returns:
-            Raw forecasts, float32 `[batch, horizon, targets]`.
+            The first answer: raw forecasts, float32 `[batch, horizon, targets]`, or logits `[batch, classes]`.
 
         Raises:
             InputError: a wrong type, shape or a value that is not finite.
         """
-        sizes = check_array(x, self._x)
-        _check_sequence(sizes[SEQUENCE], self._min_sequence)
-        forecast: Array = run_session(self._session, {INPUT: x}, [FORECAST])[0]
-        return forecast
+        readings, answer = self.graph.tensors.data[0].name, self.graph.tensors.answers[0].name
+        return self.graph.run({readings: x, **others})[answer]
 
 
 class StreamingPredictor:
-    """New samples and a state in, a forecast after each sample and the new state out.
+    """New samples and a state in, an answer after each sample and the new state out.
 
     Args:
         session: of a streaming graph.
         tensors: the graph's signature.
+        min_sizes: the smallest size of an axis that the graph takes, where that is above 1.
+        one_series: see `GuardedGraph`.
     """
 
-    def __init__(self, session: Session, tensors: GraphSignature) -> None:
-        self._session = session
-        self._x = tensors.input(INPUT)
-        self._states = [tensors.input(name) for name in STATE_PAIRS]
-        self._outputs = [FORECAST, *STATE_PAIRS.values()]
+    def __init__(
+        self,
+        session: Session,
+        tensors: GraphSignature,
+        min_sizes: Mapping[str, int] | None = None,
+        *,
+        one_series: bool = False,
+    ) -> None:
+        self.graph = GuardedGraph(session, tensors, min_sizes or {}, one_series)
 
     def zero_state(self, batch: int) -> dict[str, Array]:
         """The state before the first sample of `batch` series."""
+        tensors = self.graph.tensors
         return {
-            tensor.name: np.zeros([batch if axis == BATCH else int(axis) for axis in tensor.axes], np.float32)
-            for tensor in self._states
+            name: np.zeros([batch if isinstance(axis, str) else axis for axis in tensors.input(name).axes], np.float32)
+            for name in tensors.states
         }
 
-    def advance(self, x: Array, state: State) -> tuple[Array, dict[str, Array]]:
+    def advance(self, x: Array, state: State, **others: Array) -> tuple[Array, dict[str, Array]]:
         """Takes new samples.
 
         Args:
             x: raw readings, float32 `[batch, sequence, channels]` (or time-major, as the graph was exported).
-            state: `h0` and `c0`, float32 `[num_layers, batch, hidden_size]`; not changed.
+            state: `h0` and, for an LSTM, `c0`, float32 `[num_layers, batch, hidden_size]`; not changed.
+            others: further inputs by name, where the graph has any.
 
         Returns:
             Raw forecasts, float32 `[batch, sequence, horizon, targets]`, and the state to give next time.
@@ -83,16 +148,38 @@ class StreamingPredictor:
         Raises:
             InputError: a wrong type, shape or a value that is not finite, in the samples or in the state.
         """
-        sizes = check_array(x, self._x)
-        _check_sequence(sizes[SEQUENCE], 1)
-        for tensor in self._states:
-            if tensor.name not in state:
-                raise InputError(f"the state lacks {tensor.name}", allowed=", ".join(STATE_PAIRS))
-            if check_array(state[tensor.name], tensor)[BATCH] != sizes[BATCH]:
-                raise InputError("samples and state hold different batches", got=list(state[tensor.name].shape))
-        feed = {INPUT: x, **{tensor.name: state[tensor.name] for tensor in self._states}}
-        forecast, *states = run_session(self._session, feed, self._outputs)
-        return forecast, dict(zip(STATE_PAIRS, states, strict=True))
+        tensors = self.graph.tensors
+        missing = [name for name in tensors.states if name not in state]
+        if missing:
+            raise InputError(f"the state lacks {missing[0]}", allowed=", ".join(tensors.states))
+        states = {name: state[name] for name in tensors.states}
+        outputs = self.graph.run({tensors.data[0].name: x, **others, **states})
+        return outputs[tensors.answers[0].name], {given: outputs[new] for given, new in tensors.states.items()}
+
+
+def check_feed(feed: Feed, tensors: GraphSignature, min_sizes: Mapping[str, int]) -> dict[str, int]:
+    """Refuses inputs that onnxruntime must not see.
+
+    Returns:
+        The sizes of the symbolic axes.
+
+    Raises:
+        InputError: see `GuardedGraph.run`.
+    """
+    if feed.keys() != tensors.input_names:
+        names = [tensor.name for tensor in tensors.inputs]
+        wrong = [name for name in names if name not in feed] + [name for name in feed if name not in names]
+        raise InputError(f"the inputs {'lack' if wrong[0] in names else 'hold'} {wrong[0]}", allowed=", ".join(names))
+    sizes: dict[str, int] = {}
+    for tensor in tensors.inputs:
+        for axis, size in check_array(feed[tensor.name], tensor).items():
+            if sizes.setdefault(axis, size) != size:
+                raise InputError(f"the inputs hold different sizes of {axis}", got=f"{sizes[axis]} and {size}")
+    for axis, least in min_sizes.items():
+        if sizes[axis] < least:
+            first = tensors.data[0].name
+            raise InputError(f"{first} is too short", got=f"{axis} {sizes[axis]}", allowed=f"{least} or more")
+    return sizes
 
 
 def check_array(array: Array, tensor: TensorSpec) -> dict[str, int]:
@@ -107,16 +194,19 @@ def check_array(array: Array, tensor: TensorSpec) -> dict[str, int]:
     if not isinstance(array, np.ndarray) or array.dtype != np.float32:
         got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise InputError(f"{tensor.name} has the wrong type", got=got, allowed="a float32 array")
-    if array.ndim != len(tensor.axes) or any(
-        isinstance(axis, int) and size != axis for size, axis in zip(array.shape, tensor.axes, strict=False)
-    ):
-        raise InputError(
-            f"{tensor.name} has the wrong shape", got=list(array.shape), allowed=f"[{', '.join(map(str, tensor.axes))}]"
-        )
-    sizes = {axis: size for size, axis in zip(array.shape, tensor.axes, strict=True) if isinstance(axis, str)}
-    for axis, size in sizes.items():
-        if size == 0:
-            raise InputError(f"{tensor.name} is empty", got=f"{axis} 0", allowed=f"{axis} of 1 or more")
+    sizes: dict[str, int] = {}
+    fits = len(array.shape) == len(tensor.axes)
+    for size, axis in zip(array.shape, tensor.axes, strict=False):
+        if isinstance(axis, str):
+            sizes[axis] = size
+        elif size != axis:
+            fits = False
+    if not fits:
+        allowed = f"[{', '.join(map(str, tensor.axes))}]"
+        raise InputError(f"{tensor.name} has the wrong shape", got=list(array.shape), allowed=allowed)
+    if 0 in sizes.values():
+        axis = next(axis for axis, size in sizes.items() if size == 0)
+        raise InputError(f"{tensor.name} is empty", got=f"{axis} 0", allowed=f"{axis} of 1 or more")
     if not np.isfinite(array).all():
         place = np.argwhere(~np.isfinite(array))[0].tolist()
         raise InputError(
@@ -125,8 +215,3 @@ def check_array(array: Array, tensor: TensorSpec) -> dict[str, int]:
             allowed="finite numbers",
         )
     return sizes
-
-
-def _check_sequence(sequence: int, min_sequence: int) -> None:
-    if sequence < min_sequence:
-        raise InputError("x is too short", got=f"sequence {sequence}", allowed=f"{min_sequence} or more")
