@@ -1,4 +1,4 @@
-"""A multivariate, multi-feature LSTM forecaster: raw units in, raw units out.
+"""A multivariate, multi-feature recurrent forecaster: raw units in, raw units out.
 
 Inside, everything is time-major, `[sequence, batch, channels]`, as `nn.LSTM` has it by default. Scaling is part of
 the module: its buffers are fitted on the training rows and end up in the exported graph, so that nobody has to
@@ -10,24 +10,32 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from toolkit.contract.graph_io import ForecasterShape
-from toolkit.contract.model_spec import Layout, ModelSpec
+from toolkit.contract.graph_io import FORECAST, LOGITS, ForecasterShape
+from toolkit.contract.model_spec import Cell, Head, ModelSpec
 from toolkit.errors import InputError, ModelError
+
+CELLS: dict[Cell, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class MultivariateLSTM(nn.Module):
-    """LSTM -> last step -> linear layer of `output_size = horizon x targets`.
+    """LSTM (or GRU) -> last step -> linear layer of `output_size = horizon x targets`.
 
     Args:
         input_size: channels = variables x features, flattened variable-major.
-        hidden_size: units of each LSTM layer.
-        num_layers: stacked LSTM layers.
+        hidden_size: units of each recurrent layer and direction.
+        num_layers: stacked recurrent layers.
         output_size: width of the linear layer. Given alone, the forecast is `[batch, output_size]`.
         horizon: forecast steps. Given with `targets`, the forecast is `[batch, horizon, targets]`.
         targets: forecast channels.
+        classes: in place of a forecast, the logits of so many classes, `[batch, classes]`.
         dropout: between layers, in training only; a single layer has none.
         batch_first: whether `x` is `[batch, sequence, channels]`; as in `nn.LSTM`, the default is time-major,
             `[sequence, batch, channels]`.
+        cell: `lstm` or `gru`.
+        bidirectional: whether each layer reads the window both ways. The answer then rests on what either direction
+            holds when it has read the whole window: at the last step the backward one has seen a single sample.
+        bias: whether the recurrent layers have biases.
+        head: `last` answers after the last step, `every` after every step.
 
     Raises:
         ModelError: sizes that are missing or contradict each other.
@@ -47,51 +55,79 @@ class MultivariateLSTM(nn.Module):
         *,
         horizon: int | None = None,
         targets: int | None = None,
+        classes: int = 0,
         dropout: float = 0.0,
         batch_first: bool = False,
+        cell: Cell = "lstm",
+        bidirectional: bool = False,
+        bias: bool = True,
+        head: Head = "last",
     ) -> None:
         super().__init__()
-        self.forecast_shape = _forecast_shape(output_size, horizon, targets)
-        self.batch_first = batch_first
-        self.lstm = nn.LSTM(input_size, hidden_size, num_layers, dropout=dropout if num_layers > 1 else 0.0)
-        self.head = nn.Linear(hidden_size, int(torch.Size(self.forecast_shape).numel()))
-        self.unflatten = nn.Unflatten(-1, self.forecast_shape)
+        self.answer_axes = _answer_axes(output_size, horizon, targets, classes)
+        self.batch_first, self.cell, self.every_step, self.classes = batch_first, cell, head == "every", classes
+        between = dropout if num_layers > 1 else 0.0
+        # Under its own name, so that the keys of the weights say what they are: `lstm.weight_ih_l0`, `gru....`.
+        layers = CELLS[cell](input_size, hidden_size, num_layers, bias, False, between, bidirectional)
+        self.add_module(cell, layers)
+        width = hidden_size * (2 if bidirectional else 1)
+        self.head = nn.Linear(width, int(torch.Size(self.answer_axes).numel()))
+        self.unflatten = nn.Unflatten(-1, self.answer_axes)
         self.register_buffer("input_offset", torch.zeros(input_size))
         self.register_buffer("input_scale", torch.ones(input_size))
-        self.register_buffer("output_offset", torch.zeros(self.forecast_shape[-1]))
-        self.register_buffer("output_scale", torch.ones(self.forecast_shape[-1]))
+        if not classes:
+            self.register_buffer("output_offset", torch.zeros(self.answer_axes[-1]))
+            self.register_buffer("output_scale", torch.ones(self.answer_axes[-1]))
+
+    @property
+    def recurrent(self) -> nn.RNNBase:
+        """The recurrent layers."""
+        layer = getattr(self, self.cell)
+        assert isinstance(layer, nn.Module)  # for the type checker; while it is exported it is a lowered layer
+        return layer  # type: ignore[return-value] # a lowered layer has what is asked of it here
 
     @property
     def shape(self) -> ForecasterShape:
         """What the graph contract needs to know of this module."""
-        layout: Layout = "batch-major" if self.batch_first else "time-major"
-        lstm = self.lstm
-        return ForecasterShape(lstm.input_size, lstm.hidden_size, lstm.num_layers, self.forecast_shape, layout)
+        layer = self.recurrent
+        return ForecasterShape(
+            layer.input_size,
+            layer.hidden_size,
+            layer.num_layers,
+            self.answer_axes,
+            "batch-major" if self.batch_first else "time-major",
+            self.cell,
+            layer.bidirectional,
+            "every" if self.every_step else "last",
+            LOGITS if self.classes else FORECAST,
+        )
 
     @torch.no_grad()
-    def set_scaling(self, mean: Tensor, std: Tensor, target_indices: Sequence[int]) -> None:
+    def set_scaling(self, mean: Tensor, std: Tensor, target_indices: Sequence[int] = ()) -> None:
         """Fits the scaling to statistics of the training rows.
 
         Args:
             mean: `[channels]`, in raw units.
             std: `[channels]`, in raw units, all positive.
-            target_indices: for each target its channel.
+            target_indices: for each target its channel; a classifier has none.
         """
         self.input_offset.copy_(mean)
         # The reciprocal is taken once, in float64, so that the graph multiplies: a division would be slower and
         # rounded differently by different runtimes.
         self.input_scale.copy_(1.0 / std)
-        self.output_offset.copy_(mean[list(target_indices)])
-        self.output_scale.copy_(std[list(target_indices)])
+        if not self.classes:
+            self.output_offset.copy_(mean[list(target_indices)])
+            self.output_scale.copy_(std[list(target_indices)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Forecasts from a window of raw readings.
+        """Answers a window of raw readings.
 
         Args:
             x: `[sequence, batch, channels]`, or `[batch, sequence, channels]` with `batch_first`.
 
         Returns:
-            `[batch, horizon, targets]` or `[batch, output_size]`, in raw units.
+            `[batch, horizon, targets]` or `[batch, output_size]`, in raw units, or logits `[batch, classes]`; with
+            `head="every"` one for each step, the first two axes as in `x`.
 
         Raises:
             InputError: not three axes (torch would take two as one series without a word), or other channels.
@@ -100,39 +136,61 @@ class MultivariateLSTM(nn.Module):
 
     def standardised(self, x: Tensor) -> Tensor:
         """`forward` before un-scaling: the same shape, in standard deviations of the targets."""
-        hidden, _ = self.lstm(self._scaled(x))  # [sequence, batch, hidden_size]
-        forecast: Tensor = self.unflatten(self.head(hidden[-1]))  # [batch, horizon, targets]
-        return forecast
+        if not self.every_step:
+            return self.last_standardised(x)
+        return self._at_every_step(self.recurrent(self._scaled(x))[0])
 
-    def stream(self, x: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A forecast after every sample, carrying the state.
+    def last_standardised(self, x: Tensor) -> Tensor:
+        """The answer after the last step, before un-scaling, whatever the head: `[batch, horizon, targets]`.
+
+        It is what the model is trained on and scored by.
+        """
+        hidden, state = self.recurrent(self._scaled(x))  # [sequence, batch, directions x hidden_size]
+        answer: Tensor
+        if self.recurrent.bidirectional:
+            hn = state[0] if self.cell == "lstm" else state  # [layers x directions, batch, hidden_size]
+            answer = self.unflatten(self.head(torch.cat((hn[-2], hn[-1]), dim=-1)))
+        else:
+            answer = self.unflatten(self.head(hidden[-1]))  # [batch, horizon, targets]
+        return answer
+
+    def stream(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """An answer after every sample, carrying the state.
 
         Args:
             x: as for `forward`.
-            h0: `[num_layers, batch, hidden_size]`.
-            c0: the same shape.
+            state: `h0` and, for an LSTM, `c0`, each `[num_layers, batch, hidden_size]`.
 
         Returns:
-            The forecast `[sequence, batch, horizon, targets]` (first two axes as in `x`), `hn` and `cn`.
+            The answers `[sequence, batch, horizon, targets]` (first two axes as in `x`), and the new state.
+
+        Raises:
+            ModelError: a bidirectional model, which reads the window from its end as well.
         """
-        forecast, hn, cn = self.stream_standardised(x, h0, c0)
-        return self.unscale(forecast), hn, cn
+        answer, *states = self.stream_standardised(x, *state)
+        return self.unscale(answer), *states
 
-    def stream_standardised(self, x: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def stream_standardised(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """`stream` before un-scaling."""
-        hidden, (hn, cn) = self.lstm(self._scaled(x), (h0, c0))  # [sequence, batch, hidden_size]
-        if self.batch_first:
-            hidden = hidden.transpose(0, 1)
-        return self.unflatten(self.head(hidden)), hn, cn
+        if self.recurrent.bidirectional:
+            raise ModelError("a bidirectional model cannot stream: it reads the window from its end as well")
+        given = state if self.cell == "lstm" else state[0]
+        hidden, last = self.recurrent(self._scaled(x), given)  # [sequence, batch, hidden_size]
+        return self._at_every_step(hidden), *(last if self.cell == "lstm" else (last,))
 
-    def unscale(self, forecast: Tensor) -> Tensor:
-        """From standard deviations to raw units: one multiplication, one addition."""
-        return forecast * self.output_scale + self.output_offset
+    def unscale(self, answer: Tensor) -> Tensor:
+        """From standard deviations to raw units: one multiplication, one addition. Logits stay as they are."""
+        return answer if self.classes else answer * self.output_scale + self.output_offset
 
-    def zero_state(self, batch: int) -> tuple[Tensor, Tensor]:
-        """`h0` and `c0` before the first sample, each `[num_layers, batch, hidden_size]`."""
-        shape = (self.lstm.num_layers, batch, self.lstm.hidden_size)
-        return self.output_scale.new_zeros(shape), self.output_scale.new_zeros(shape)
+    def zero_state(self, batch: int) -> tuple[Tensor, ...]:
+        """The state before the first sample: `h0` and, for an LSTM, `c0`, each `[num_layers, batch, hidden_size]`."""
+        shape = (self.recurrent.num_layers, batch, self.recurrent.hidden_size)
+        return tuple(self.input_scale.new_zeros(shape) for _ in range(2 if self.cell == "lstm" else 1))
+
+    def _at_every_step(self, hidden: Tensor) -> Tensor:
+        """`[sequence, batch, width]` to answers, the first two axes as in `x`."""
+        answers: Tensor = self.unflatten(self.head(hidden.transpose(0, 1) if self.batch_first else hidden))
+        return answers
 
     def _scaled(self, x: Tensor) -> Tensor:
         """`[sequence, batch, channels]` in standard deviations.
@@ -140,11 +198,11 @@ class MultivariateLSTM(nn.Module):
         Subtracting first keeps what a large offset leaves: at 101 325 +- 50, `x * scale - offset * scale` would
         subtract two numbers near 2,000 and keep a hundredth of the accuracy.
         """
-        if x.dim() != 3 or x.shape[-1] != self.lstm.input_size:
+        if x.dim() != 3 or x.shape[-1] != self.recurrent.input_size:
             raise InputError(
                 "x has the wrong shape",
                 got=list(x.shape),
-                allowed=f"three axes, the last of {self.lstm.input_size} channels",
+                allowed=f"three axes, the last of {self.recurrent.input_size} channels",
                 fix="a single series needs a batch axis of 1",
             )
         scaled = (x - self.input_offset) * self.input_scale
@@ -162,9 +220,25 @@ class StreamingForecaster(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """`MultivariateLSTM.stream`."""
-        return self.model.stream(x, h0, c0)
+        return self.model.stream(x, *state)
+
+
+class Standardised(nn.Module):
+    """A model's answers before un-scaling, called as its graph is: without a state, or with one and giving one back.
+
+    Args:
+        model: the model whose weights are used, not copied.
+    """
+
+    def __init__(self, model: MultivariateLSTM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """`MultivariateLSTM.standardised`, or `stream_standardised` where a state is given."""
+        return self.model.stream_standardised(x, *state) if state else (self.model.standardised(x),)
 
 
 def model_from_spec(spec: ModelSpec) -> MultivariateLSTM:
@@ -173,14 +247,23 @@ def model_from_spec(spec: ModelSpec) -> MultivariateLSTM:
         spec.input_size,
         spec.hidden_size,
         spec.num_layers,
-        horizon=spec.horizon,
-        targets=spec.targets,
+        horizon=None if spec.classes else spec.horizon,
+        targets=None if spec.classes else spec.targets,
+        classes=spec.classes,
         dropout=spec.dropout,
         batch_first=spec.batch_first,
+        cell=spec.cell,
+        bidirectional=spec.bidirectional,
+        bias=spec.bias,
+        head=spec.head,
     )
 
 
-def _forecast_shape(output_size: int | None, horizon: int | None, targets: int | None) -> tuple[int, ...]:
+def _answer_axes(output_size: int | None, horizon: int | None, targets: int | None, classes: int) -> tuple[int, ...]:
+    if classes:
+        if (output_size, horizon, targets) != (None, None, None):
+            raise ModelError("model: a classifier forecasts nothing", got="a size of its forecast", allowed="classes")
+        return (classes,)
     if (horizon is None) != (targets is None):
         raise ModelError("model: horizon and targets go together", got=f"horizon={horizon}, targets={targets}")
     if horizon is None or targets is None:

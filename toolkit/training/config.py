@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import tomli_w
 
-from toolkit.contract.model_spec import LARGEST
+from toolkit.contract.model_spec import LARGEST, Cell, Head
 from toolkit.contract.records import decode, encode
 from toolkit.data.config import DataConfig
 from toolkit.errors import ConfigError
@@ -22,6 +22,10 @@ class ModelConfig:
     hidden_size: int = 64
     num_layers: int = 2
     dropout: float = 0.0
+    cell: Cell = "lstm"
+    bidirectional: bool = False
+    bias: bool = True
+    head: Head = "last"
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers"):

@@ -87,7 +87,7 @@ def mean_loss(model: MultivariateLSTM, dataset: ForecastDataset, part: str) -> f
     total, count = 0.0, 0
     with torch.inference_mode():
         for x, y in dataset.batches(part, EVALUATION_BATCH):
-            total += float(nn.functional.mse_loss(model.standardised(x), _standardised(model, y))) * len(x)
+            total += float(nn.functional.mse_loss(model.last_standardised(x), _standardised(model, y))) * len(x)
             count += len(x)
     return total / count
 
@@ -99,7 +99,7 @@ def _stepper(model: MultivariateLSTM, dataset: ForecastDataset, config: TrainCon
     def step(starts: Tensor) -> float:
         x, y = dataset.gather(starts)
         optimizer.zero_grad()
-        loss = nn.functional.mse_loss(model.standardised(x), _standardised(model, y))
+        loss = nn.functional.mse_loss(model.last_standardised(x), _standardised(model, y))
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves this method without a signature
         if config.clip_norm:
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)

@@ -113,6 +113,10 @@ def model_spec(config: RunConfig, dataset: ForecastDataset) -> ModelSpec:
         len(dataset.signal.targets),
         config.data.window_length,
         config.model.dropout,
+        cell=config.model.cell,
+        bidirectional=config.model.bidirectional,
+        bias=config.model.bias,
+        head=config.model.head,
     )
 
 
@@ -135,7 +139,7 @@ def load_run(folder: Path) -> Run:
     record = decode(RunRecord, _json((folder / RUN).read_bytes(), where), where, BundleError)
     _check_files(folder, record)
     model = load_model(record.model, (folder / WEIGHTS).read_bytes(), str(folder / WEIGHTS))
-    samples = load_samples(model, (folder / SAMPLES).read_bytes(), str(folder / SAMPLES))
+    samples = load_samples(record.model.input_size, (folder / SAMPLES).read_bytes(), str(folder / SAMPLES))
     report = _json((folder / REPORT).read_bytes(), str(folder / REPORT))
     return Run(folder, record, model, samples, report, (folder / CONFIG).read_text(encoding="utf-8"))
 

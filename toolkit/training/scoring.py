@@ -94,7 +94,7 @@ def score(dataset: ForecastDataset, forecast: Forecast) -> Scores:
 
 def _model_forecast(model: MultivariateLSTM, x: Floats) -> Floats:
     with torch.inference_mode():
-        forecast: torch.Tensor = model(torch.from_numpy(x).float())
+        forecast = model.unscale(model.last_standardised(torch.from_numpy(x).float()))
     return forecast.double().numpy()
 
 

@@ -1,8 +1,11 @@
 """Weights and sample readings as safetensors files: nothing in them is executed."""
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from toolkit.contract.model_spec import ModelSpec
 from toolkit.errors import BundleError, ModelError
@@ -25,19 +28,21 @@ def load_model(spec: ModelSpec, content: bytes, where: str) -> MultivariateLSTM:
             fix="train again, or copy the files again",
         )
     model = model_from_spec(spec)
-    load_weights(model, content, where)
+    fill(model, content, where)
     return model
 
 
 def _parameters(spec: ModelSpec) -> int:
-    hidden = spec.hidden_size
-    first = 4 * hidden * (spec.input_size + hidden + 2)
-    others = (spec.num_layers - 1) * 4 * hidden * (2 * hidden + 2)
-    return first + others + spec.output_size * (hidden + 1)
+    hidden, directions = spec.hidden_size, 2 if spec.bidirectional else 1
+    rows = (4 if spec.cell == "lstm" else 3) * hidden * directions
+    biases, width = 2 if spec.bias else 0, hidden * directions
+    first = rows * (spec.input_size + hidden + biases)
+    others = (spec.num_layers - 1) * rows * (width + hidden + biases)
+    return first + others + spec.output_size * (width + 1)
 
 
-def load_weights(model: MultivariateLSTM, content: bytes, where: str) -> None:
-    """Loads a safetensors file into a model and puts it into evaluation mode.
+def fill(model: nn.Module, content: bytes, where: str) -> None:
+    """Loads a safetensors file into a module and puts it into evaluation mode.
 
     Raises:
         BundleError: the file is damaged.
@@ -51,33 +56,33 @@ def load_weights(model: MultivariateLSTM, content: bytes, where: str) -> None:
             raise ModelError(
                 f"{where} does not fit the model at {name!r}", got=_shape_text(got), allowed=_shape_text(wanted)
             )
-        if not torch.isfinite(got).all():
+        if got.is_floating_point() and not torch.isfinite(got).all():
             raise ModelError(f"{where}: {name!r} holds NaN or infinity", fix="train again")
     model.load_state_dict(tensors)
     model.eval()
 
 
-def load_samples(model: MultivariateLSTM, content: bytes, where: str) -> torch.Tensor:
+def load_samples(channels: int, content: bytes, where: str) -> torch.Tensor:
     """Reads `samples.safetensors`: raw readings, float32 `[stretches, samples, channels]`.
 
     Raises:
         BundleError: the file is damaged or does not fit the model.
     """
     samples = _tensors(content, where).get("x")
-    if samples is None or samples.dim() != 3 or samples.shape[2] != model.lstm.input_size or not samples.numel():
+    if samples is None or samples.dim() != 3 or samples.shape[2] != channels or not samples.numel():
         raise BundleError(
             f"{where} does not fit the model",
             got=_shape_text(samples),
-            allowed=f"float32[stretches, samples, {model.lstm.input_size}]",
+            allowed=f"float32[stretches, samples, {channels}]",
         )
     if samples.dtype != torch.float32 or not torch.isfinite(samples).all():
         raise BundleError(f"{where}: readings must be finite float32 numbers", fix="train again")
     return samples
 
 
-def samples_bytes(samples: torch.Tensor) -> bytes:
+def samples_bytes(samples: torch.Tensor | NDArray[np.float32]) -> bytes:
     """The contents of a safetensors file that `load_samples` reads."""
-    return safetensors.torch.save({"x": samples.contiguous()})
+    return safetensors.torch.save({"x": torch.as_tensor(samples).contiguous()})
 
 
 def _tensors(content: bytes, where: str) -> dict[str, torch.Tensor]:
@@ -87,9 +92,9 @@ def _tensors(content: bytes, where: str) -> dict[str, torch.Tensor]:
         raise BundleError(f"{where} is damaged", got=str(error), fix="train again, or copy the file again") from error
 
 
-def weights_bytes(model: MultivariateLSTM) -> bytes:
-    """The contents of a safetensors file with all weights and buffers."""
-    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+def weights_bytes(model: nn.Module) -> bytes:
+    """The contents of a safetensors file with all weights and buffers; one that stands under two names, twice."""
+    return safetensors.torch.save({name: tensor.clone().contiguous() for name, tensor in model.state_dict().items()})
 
 
 def _shape_text(tensor: torch.Tensor | None) -> str:

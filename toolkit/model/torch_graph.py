@@ -1,0 +1,72 @@
+"""A module as a graph sees it: flat tensors in, flat tensors out, each with a name and named axes.
+
+Export, parity and the golden vectors work on this alone, be the module the toolkit's own or somebody else's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from toolkit.contract.graph_io import GraphName, GraphSignature, graphs_of, signature
+from toolkit.model.lstm import MultivariateLSTM, Standardised, StreamingForecaster
+
+Scaling = tuple[Tensor, Tensor]
+"""Offset and scale along the last axis; standard deviations times scale plus offset are raw units."""
+
+
+@dataclass(frozen=True)
+class TorchGraph:
+    """One graph's torch side.
+
+    Attributes:
+        name: which graph it is.
+        module: called with the graph's inputs in their order; gives one tensor or a flat tuple, in raw units.
+        tensors: names and axes of what goes in and comes out.
+        judged: the same call and answers before un-scaling, on which parity is judged; None means `module` itself.
+        readings: scaling of the first input's last axis, to draw inputs of its size; None means standard deviations.
+        unscaling: scaling of the answer's last axis; None where nothing is un-scaled.
+        min_sizes: the smallest size that the module takes, for the axes where that is above 1.
+        window_length: samples of an ordinary input.
+    """
+
+    name: GraphName
+    module: nn.Module
+    tensors: GraphSignature
+    judged: nn.Module | None = None
+    readings: Scaling | None = None
+    unscaling: Scaling | None = None
+    min_sizes: dict[str, int] = field(default_factory=dict)
+    window_length: int = 60
+
+    @property
+    def judge(self) -> nn.Module:
+        """The module whose answers parity is judged on."""
+        return self.judged if self.judged is not None else self.module
+
+
+TorchGraphs = Mapping[GraphName, TorchGraph]
+
+
+def torch_graphs(model: MultivariateLSTM, window_length: int = 60) -> dict[GraphName, TorchGraph]:
+    """The graphs of a forecaster: windowed, and streaming where it has one. The module is used, not copied."""
+    shape = model.shape
+    modules: dict[GraphName, nn.Module] = {"windowed": model, "streaming": StreamingForecaster(model)}
+    unscaling = None if model.classes else (model.output_offset, model.output_scale)
+    return {
+        name: TorchGraph(
+            name,
+            modules[name],
+            signature(name, shape),
+            Standardised(model),
+            (model.input_offset, 1.0 / model.input_scale.double()),
+            unscaling,
+            window_length=window_length,
+        )
+        for name in graphs_of(shape)
+    }
+
+
+def flat(result: Tensor | tuple[Tensor, ...] | list[Tensor]) -> tuple[Tensor, ...]:
+    """What a module gave, as a tuple."""
+    return (result,) if isinstance(result, Tensor) else tuple(result)
