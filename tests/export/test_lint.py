@@ -126,7 +126,7 @@ FAULTS = {
     "its opset is 17 instead of 18": other_opset,
     "it needs the operator domain com.microsoft": other_domain,
     "it holds functions of its own": function,
-    "the operator Erf is not on the allow-list": operator("Erf"),
+    "the operator NonZero is not on the allow-list": operator("NonZero"),
     "the operator Loop is not on the allow-list": operator("Loop"),
     "the operator com.microsoft.Tanh is not on the allow-list": operator("Tanh", "com.microsoft"),
     "LSTM with layout=1, which onnxruntime refuses": attribute("layout", 1),

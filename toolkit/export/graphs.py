@@ -1,7 +1,9 @@
-"""Exports the graphs of the contract: windowed and streaming."""
+"""Exports graphs whose named axes stay dynamic: the contract's own, and those of anyone's module."""
 
 import contextlib
+import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 
@@ -11,81 +13,139 @@ import torch._dynamo  # here, because an interrupt while torch imports it lazily
 from torch import Tensor, nn
 
 from toolkit import __version__
-from toolkit.contract.graph_io import (
-    BATCH,
-    METADATA_PREFIX,
-    SEQUENCE,
-    STANDARDISED,
-    GraphName,
-    GraphSignature,
-    TensorSpec,
-    signature,
-)
-from toolkit.contract.manifest import IR_VERSION, OPSET
+from toolkit.contract.graph_io import METADATA_PREFIX, STANDARDISED, GraphName, GraphSignature, TensorSpec, signature
+from toolkit.contract.manifest import OPSET
 from toolkit.errors import ModelError, ToolkitError
+from toolkit.export.graph_view import rename
+from toolkit.export.lint import axes_of
 from toolkit.export.lowering import lower
-from toolkit.model.lstm import MultivariateLSTM, StreamingForecaster
+from toolkit.export.opsets import check_opset, lowest_ir_version
+from toolkit.export.simplify import simplify
+from toolkit.model.lstm import MultivariateLSTM
+from toolkit.model.torch_graph import TorchGraph, flat, torch_graphs
 
-EXAMPLE_SIZES = {BATCH: 3, SEQUENCE: 29}
-"""Sizes of the example that is traced. Both above 1: an example of 1 would be baked. No verdict rests on them."""
+BATCH_SIZES, SEQUENCE_SIZES = (3, 5), (29, 31)
+"""Sizes of the example that is traced and of a second one: what is not baked comes out the same. All above 1: an
+example of 1 would be baked. No verdict rests on any of them."""
 
-SECOND_SIZES = {BATCH: 5, SEQUENCE: 31}
-"""Sizes of a second example: what is not baked comes out the same."""
+OTHER_SIZES = ((11, 13), (17, 19), (23, 37))
+"""The same for further axes, in their order."""
+
+CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
+
+
+def example_sizes(graph: TorchGraph, which: int = 0) -> dict[str, int]:
+    """Sizes of the first or the second example, by axis; all different, and none below what the module takes."""
+    tensors = graph.tensors
+    others = iter((*OTHER_SIZES, *((41 + 4 * n, 43 + 4 * n) for n in range(len(tensors.symbolic_axes)))))
+    sizes: dict[str, int] = {}
+    for axis in tensors.symbolic_axes:
+        pair = {tensors.batch_axis: BATCH_SIZES, tensors.sequence_axis: SEQUENCE_SIZES}.get(axis) or next(others)
+        least = graph.min_sizes.get(axis, 1)
+        # At its smallest a convolution leaves one sample, which torch would bake.
+        sizes[axis] = max(pair[which], 2 * least + 3 + 2 * which if least > 1 else 1)
+    return sizes
 
 
 def export_graph(
     model: MultivariateLSTM,
     graph: GraphName,
     metadata: Mapping[str, str] | None = None,
-    sizes: Mapping[str, int] = EXAMPLE_SIZES,
+    sizes: Mapping[str, int] | None = None,
+    opset: int = OPSET,
 ) -> onnx.ModelProto:
-    """Exports one graph of a forecaster.
+    """Exports one graph of a forecaster: see `export_torch_graph`.
 
     Args:
         model: in float32; it is copied, not changed.
         graph: `windowed` or `streaming`.
-        metadata: texts that go into the file, under names that begin with `lstm_edge.`.
-        sizes: of the example that is traced, by axis; the graph must not depend on them.
-
-    Returns:
-        The ONNX model, weights inside, axes named `batch` and `sequence`.
+        metadata: as there, and so are the others.
+        sizes: of the example.
+        opset: that is written.
 
     Raises:
-        ModelError: a layer that cannot be exported.
+        ModelError: a layer that cannot be exported, or a graph that the model does not have.
     """
-    module: nn.Module = model if graph == "windowed" else StreamingForecaster(model)
-    tensors = signature(graph, model.shape)
-    proto = _trace(lower(module), tensors, sizes)
+    graphs = torch_graphs(model)
+    if graph not in graphs:
+        signature(graph, model.shape)  # says why
+    return export_torch_graph(graphs[graph], metadata, sizes, opset)
+
+
+def export_torch_graph(
+    graph: TorchGraph,
+    metadata: Mapping[str, str] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    opset: int = OPSET,
+) -> onnx.ModelProto:
+    """Exports one graph.
+
+    Args:
+        graph: its module, in float32, is copied and not changed.
+        metadata: texts that go into the file, under names that begin with `lstm_edge.`.
+        sizes: of the example that is traced, by axis; the graph must not depend on them.
+        opset: that is written, or an error.
+
+    Returns:
+        The ONNX model, weights inside, named axes symbolic under their names.
+
+    Raises:
+        ModelError: a layer that cannot be exported, or an axis that would be baked.
+        ConfigError: an opset that torch or the installed onnxruntime does not take.
+    """
+    check_opset(opset)
+    proto = _trace(lower(_AsGraph(graph.module)), graph, sizes or example_sizes(graph), opset)
+    _check_axes(proto, graph)
     _tidy(proto)
-    _name_standardised(proto)
+    simplify(proto)
+    if graph.unscaling is not None:
+        _name_standardised(proto)
+    proto.ir_version = lowest_ir_version(opset)
     for key, value in (metadata or {}).items():
         proto.metadata_props.add(key=METADATA_PREFIX + key, value=value)
     return proto
 
 
-def _trace(module: nn.Module, tensors: GraphSignature, sizes: Mapping[str, int]) -> onnx.ModelProto:
-    dims = {name: torch.export.Dim(name, min=1) for name in sizes}
-    with _without_torch_noise(), torch.no_grad(), _as_model_error():
+class _AsGraph(nn.Module):
+    """Any module, called with a flat tuple and answering with one."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return flat(self.module(*tensors))
+
+
+def _trace(module: nn.Module, graph: TorchGraph, sizes: Mapping[str, int], opset: int) -> onnx.ModelProto:
+    tensors = graph.tensors
+    # Under names of our own: a user's may be a Python keyword, or mean something to sympy (E, I, N, S).
+    axes = {axis: f"axis_{place}" for place, axis in enumerate(tensors.symbolic_axes)}
+    dims = {axis: torch.export.Dim(name, min=graph.min_sizes.get(axis, 1)) for axis, name in axes.items()}
+    shapes = tuple(
+        {place: dims[axis] for place, axis in enumerate(tensor.axes) if isinstance(axis, str)}
+        for tensor in tensors.inputs
+    )
+    with _without_torch_noise(), torch.no_grad(), _as_model_error(graph):
         program = torch.onnx.export(
             module,
             tuple(_example(tensor, sizes) for tensor in tensors.inputs),
             dynamo=True,
-            dynamic_shapes=tuple(
-                {place: dims[axis] for place, axis in enumerate(tensor.axes) if isinstance(axis, str)}
-                for tensor in tensors.inputs
-            ),
+            dynamic_shapes=(shapes,),
             input_names=[tensor.name for tensor in tensors.inputs],
             output_names=[tensor.name for tensor in tensors.outputs],
-            opset_version=OPSET,
+            opset_version=opset,
             external_data=False,
             verbose=False,
         )
     assert program is not None  # torch gives None only for its older exporter
-    return program.model_proto
+    proto = program.model_proto
+    _rename_axes(proto, {name: axis for axis, name in axes.items()}, tensors)
+    return proto
 
 
 @contextlib.contextmanager
-def _as_model_error() -> Iterator[None]:
+def _as_model_error(graph: TorchGraph) -> Iterator[None]:
     """torch wraps whatever went wrong in pages of advice; the cause is the last line of the chain."""
     try:
         yield
@@ -93,8 +153,26 @@ def _as_model_error() -> Iterator[None]:
         cause = error.__cause__ or error
         if isinstance(cause, ToolkitError):
             raise cause from error
+        _raise_if_known(cause, graph, error)
         text = " ".join(str(cause).split())[:300]
         raise ModelError("torch cannot export the module", got=f"{type(cause).__name__}: {text}") from error
+
+
+def _raise_if_known(cause: BaseException, graph: TorchGraph, error: Exception) -> None:
+    """The two reasons that people meet, in words."""
+    text = str(cause)
+    if "data-dependent" in text or "data dependent" in text:
+        raise ModelError(
+            "the module's way depends on the numbers that are fed, which no graph can hold",
+            got=" ".join(text.split())[:120],
+            fix="replace the branch or the loop by arithmetic, such as torch.where",
+        ) from error
+    if "Constraints violated" in text or "specialized" in text:
+        raise ModelError(
+            f"the module does not take every size of {', '.join(graph.tensors.symbolic_axes)}",
+            got=" ".join(text.split())[:200],
+            fix="write the size as a number in --input where it is one",
+        ) from error
 
 
 def _example(tensor: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
@@ -105,20 +183,52 @@ def _example(tensor: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
 
 @contextlib.contextmanager
 def _without_torch_noise() -> Iterator[None]:
-    """torch's exporter logs packages it does not find and warns of its own deprecations: no news to a user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """torch's exporter logs packages it does not find, prints graphs and warns of itself: no news to a user."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        # A failed trace is printed to standard error.
+        hidden = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)
+
+
+def _rename_axes(proto: onnx.ModelProto, names: Mapping[str, str], tensors: GraphSignature) -> None:
+    """Gives symbolic axes the names they were asked for, in expressions such as `sequence - 2` too."""
+    values = (*proto.graph.input, *proto.graph.output, *proto.graph.value_info)
+    for dim in (dim for value in values for dim in value.type.tensor_type.shape.dim):
+        if dim.dim_param:
+            dim.dim_param = re.sub(r"\baxis_\d+\b", lambda match: names.get(match[0], match[0]), dim.dim_param)
+    for value, tensor in zip(proto.graph.output, tensors.outputs, strict=False):
+        for dim, axis in zip(value.type.tensor_type.shape.dim, tensor.axes, strict=False):
+            # An axis that is computed from others is called what a run of the module showed it to be.
+            if dim.dim_param and isinstance(axis, str) and axis not in tensors.symbolic_axes:
+                dim.dim_param = axis
+
+
+def _check_axes(proto: onnx.ModelProto, graph: TorchGraph) -> None:
+    """Refuses a trace that baked an axis, with the reason where it is known.
+
+    torch 2.13 does so in silence for a Python loop, which it unrolls to the example's length.
+    """
+    for value, tensor in zip(proto.graph.input, graph.tensors.inputs, strict=False):
+        for got, wanted in zip(axes_of(value), tensor.axes, strict=False):
+            if isinstance(wanted, str) and isinstance(got, int):
+                cell = next((type(m).__name__ for m in graph.module.modules() if isinstance(m, CELLS)), None)
+                reason = f"a Python loop over {cell}" if cell else "a Python loop or a number taken from its size"
+                layer = cell.removesuffix("Cell") if cell else "LSTM"
+                raise ModelError(
+                    f"the axis {wanted} of {tensor.name} would be baked at the example's {got}: {reason}",
+                    allowed="modules that take any size of it",
+                    fix=f"use nn.{layer}, whose operator takes any length, or write the size in --input",
+                )
 
 
 def _tidy(proto: onnx.ModelProto) -> None:
-    """Removes what torch leaves of the machine it ran on (stack traces with paths), and lowers the file format."""
+    """Removes what torch leaves of the machine it ran on (stack traces with paths) and of the wrapper around it."""
     for node in proto.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -127,8 +237,14 @@ def _tidy(proto: onnx.ModelProto) -> None:
         value.doc_string = ""
     del proto.metadata_props[:]
     del proto.graph.metadata_props[:]
-    proto.ir_version = IR_VERSION
     proto.producer_name, proto.producer_version = "lstm-edge-toolkit", __version__
+    names = {tensor.name: re.sub(r"^(module\.)+", "", tensor.name) for tensor in proto.graph.initializer}
+    taken = {name for node in proto.graph.node for name in (*node.input, *node.output)} - names.keys()
+    taken |= {value.name for value in (*proto.graph.input, *proto.graph.output)}
+    for old, new in names.items():
+        if old != new and new not in taken:
+            _rename(proto, old, new)
+            taken.add(new)
 
 
 def _name_standardised(proto: onnx.ModelProto) -> None:
@@ -148,11 +264,8 @@ def _name_standardised(proto: onnx.ModelProto) -> None:
 
 
 def _rename(proto: onnx.ModelProto, old: str, new: str) -> None:
-    for node in proto.graph.node:
-        for names in (node.input, node.output):
-            for place, name in enumerate(names):
-                if name == old:
-                    names[place] = new
-    for value in proto.graph.value_info:
+    """Gives a tensor within the graph another name, in what describes it too."""
+    rename(proto.graph, old, new)
+    for value in (*proto.graph.value_info, *proto.graph.initializer):
         if value.name == old:
             value.name = new

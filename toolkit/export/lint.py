@@ -8,76 +8,72 @@ import onnx
 from onnx import numpy_helper
 
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
-from toolkit.contract.manifest import OPSET
+from toolkit.contract.manifest import OPSET, Precision
 from toolkit.errors import GateError
+from toolkit.export.quantised_lint import INT8_DOMAIN
+from toolkit.runtime.graph_wiring import QUANTISED_LSTM
 
+# fmt: off
 OPERATORS = frozenset(
     [
-        "Add",
-        "Cast",
-        "Concat",
-        "Div",
-        "Expand",
-        "Flatten",
-        "GRU",
-        "Gather",
-        "Gemm",
-        "Identity",
-        "LSTM",
-        "LogSoftmax",
-        "MatMul",
-        "Mul",
-        "Neg",
-        "Pow",
-        "RNN",
-        "ReduceMax",
-        "ReduceMean",
-        "ReduceMin",
-        "ReduceSum",
-        "Relu",
-        "Reshape",
-        "Sigmoid",
-        "Slice",
-        "Softmax",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Tanh",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
+        "Abs", "Acos", "Add", "And", "ArgMax", "ArgMin", "Asin", "Atan", "AveragePool", "BatchNormalization",
+        "Cast", "CastLike", "Ceil", "Celu", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv",
+        "ConvTranspose", "Cos", "Cosh", "CumSum", "DepthToSpace", "Div", "Einsum", "Elu", "Equal", "Erf", "Exp",
+        "Expand", "Flatten", "Floor", "GRU", "Gather", "GatherElements", "GatherND", "Gelu", "Gemm",
+        "GlobalAveragePool", "GlobalMaxPool", "Greater", "GreaterOrEqual", "GroupNormalization", "HardSigmoid",
+        "HardSwish", "Identity", "InstanceNormalization", "LSTM", "LayerNormalization", "LeakyRelu", "Less",
+        "LessOrEqual", "Log", "LogSoftmax", "LpNormalization", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mish",
+        "Mod", "Mul", "Neg", "Not", "OneHot", "Or", "PRelu", "Pad", "Pow", "RMSNormalization", "RNN", "Range",
+        "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
+        "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Round", "ScatterElements",
+        "ScatterND", "Selu", "Shape", "Sigmoid", "Sign", "Sin", "Sinh", "Size", "Slice", "Softmax", "Softplus",
+        "Softsign", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Swish", "Tan", "Tanh",
+        "ThresholdedRelu", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where", "Xor",
     ]
 )
+# fmt: on
 """What a forecaster is made of: arithmetic without control flow, random numbers or data-dependent shapes."""
 
 RECURRENT = ("LSTM", "GRU", "RNN")
+INT8_OPERATORS = frozenset({QUANTISED_LSTM})
+"""Operators of `com.microsoft` that an int8 graph may hold besides."""
 
 
-def check_graph(proto: onnx.ModelProto, tensors: GraphSignature, name: str) -> None:
+def check_graph(
+    proto: onnx.ModelProto,
+    tensors: GraphSignature,
+    name: str,
+    opset: int = OPSET,
+    precision: Precision = "fp32",
+) -> None:
     """Refuses a graph that breaks the contract.
 
     Raises:
         GateError: with the first problem and how many there are.
     """
-    problems = graph_problems(proto, tensors)
+    problems = graph_problems(proto, tensors, opset, precision)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise GateError(f"the {name} graph breaks the graph contract: {problems[0]}{more}")
 
 
-def graph_problems(proto: onnx.ModelProto, tensors: GraphSignature) -> tuple[str, ...]:
+def graph_problems(
+    proto: onnx.ModelProto, tensors: GraphSignature, opset: int = OPSET, precision: Precision = "fp32"
+) -> tuple[str, ...]:
     """Every way in which a graph breaks the contract, in words; empty for a good one.
 
     Args:
         proto: the graph.
         tensors: the inputs and outputs it must have, with their axes.
+        opset: it must have.
+        precision: of its weights: int8 graphs alone may hold operators of `com.microsoft`.
     """
     return (
         *_tensor_problems("input", proto.graph.input, tensors.inputs),
         *_tensor_problems("output", proto.graph.output, tensors.outputs),
-        *_opset_problems(proto),
-        *_node_problems(proto),
+        *_opset_problems(proto, opset, precision),
+        *_node_problems(proto, precision),
+        *_state_problems(proto),
         *_weight_problems(proto),
         *_checker_problems(proto),
     )
@@ -129,25 +125,42 @@ def _baked(axes: tuple[str | int, ...], tensor: TensorSpec) -> str:
     return f" (baked: {', '.join(fixed)})" if fixed else ""
 
 
-def _opset_problems(proto: onnx.ModelProto) -> Iterator[str]:
+def _opset_problems(proto: onnx.ModelProto, opset: int, precision: Precision) -> Iterator[str]:
+    domains = [entry.domain or "ai.onnx" for entry in proto.opset_import]
     for entry in proto.opset_import:
         if entry.domain not in ("", "ai.onnx"):
-            yield f"it needs the operator domain {entry.domain}"
-        elif entry.version != OPSET:
-            yield f"its opset is {entry.version} instead of {OPSET}"
+            if (entry.domain, precision) != (INT8_DOMAIN, "int8"):
+                yield f"it needs the operator domain {entry.domain}"
+        elif entry.version != opset:
+            yield f"its opset is {entry.version} instead of {opset}"
+    if len(domains) != len(set(domains)):
+        yield "it names an operator domain twice"
     if proto.functions:
         yield "it holds functions of its own"
 
 
-def _node_problems(proto: onnx.ModelProto) -> Iterator[str]:
+def _node_problems(proto: onnx.ModelProto, precision: Precision) -> Iterator[str]:
     for node in proto.graph.node:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
+        own = node.domain in ("", "ai.onnx") and node.op_type in OPERATORS
+        quantised = precision == "int8" and node.domain == INT8_DOMAIN and node.op_type in INT8_OPERATORS
+        if not own and not quantised:
             yield f"the operator {node.domain + '.' if node.domain else ''}{node.op_type} is not on the allow-list"
         if node.op_type in RECURRENT and attributes.get("layout", 0) != 0:
             yield f"{node.op_type} with layout=1, which onnxruntime refuses"
         if node.op_type in RECURRENT and "clip" in attributes:
             yield f"{node.op_type} with clip, which no CUDA provider runs"
+
+
+def _state_problems(proto: onnx.ModelProto) -> Iterator[str]:
+    """A state that is stored fits one batch alone, whatever the axes say."""
+    stored = {tensor.name for tensor in proto.graph.initializer}
+    stored |= {name for node in proto.graph.node if node.op_type == "Constant" for name in node.output}
+    for node in proto.graph.node:
+        if node.op_type in (*RECURRENT, *INT8_OPERATORS):
+            constant = [name for name in node.input[5:7] if name in stored]
+            if constant:
+                yield f"{node.op_type} {node.name or node.output[0]} starts from the constant state {constant[0]}"
 
 
 def _weight_problems(proto: onnx.ModelProto) -> Iterator[str]:
@@ -163,6 +176,7 @@ def _weight_problems(proto: onnx.ModelProto) -> Iterator[str]:
 def _checker_problems(proto: onnx.ModelProto) -> Iterator[str]:
     try:
         onnx.checker.check_model(proto, full_check=True)
+        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         yield f"onnx.checker: {' '.join(str(error).split())[:200]}"
 

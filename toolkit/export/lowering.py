@@ -29,6 +29,7 @@ def lower(module: nn.Module) -> nn.Module:
     Raises:
         ModelError: a layer that ONNX has no operator for (`proj_size > 0`).
     """
+    refuse_projections(module)
     lowered = copy.deepcopy(module).eval()
     replacement = _replacement(lowered)
     if replacement is not None:
@@ -70,11 +71,18 @@ class OnnxRecurrent(nn.Module):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """As the replaced module: every step's output and the last state."""
-        if not isinstance(x, Tensor) or x.dim() != 3:
+        if not isinstance(x, Tensor):
+            raise ModelError(
+                f"{self.operator}: a packed sequence cannot be exported: how long each series is depends on the data",
+                got=type(x).__name__,
+                allowed="a tensor of three axes",
+                fix="call it on the padded tensor; where series end early, pad at their start",
+            )
+        if x.dim() != 3:
             raise InputError(
                 f"{self.operator}: only a tensor of three axes can be exported",
-                got=f"{x.dim()} axes" if isinstance(x, Tensor) else type(x).__name__,
-                fix="give a batch axis, and lengths by padding instead of packing",
+                got=f"{x.dim()} axes",
+                fix="give a batch axis",
             )
         x = x.transpose(0, 1) if self.batch_first else x  # [sequence, batch, input_size]
         given = self._split(state)
@@ -147,14 +155,23 @@ def _replacement(layer: nn.Module) -> nn.Module | None:
     return None
 
 
+def refuse_projections(module: nn.Module) -> None:
+    """Refuses a module with a layer that ONNX has no operator for.
+
+    Raises:
+        ModelError: names the layer.
+    """
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.RNNBase) and layer.proj_size:
+            raise ModelError(
+                f"an LSTM with a projection cannot be exported{f': {name}' if name else ''}",
+                got=f"proj_size={layer.proj_size}",
+                allowed="proj_size=0: ONNX's LSTM has no projection",
+                fix="put an nn.Linear behind the LSTM",
+            )
+
+
 def _attributes(layer: nn.RNNBase) -> Attributes:
-    if layer.proj_size:
-        raise ModelError(
-            "an LSTM with a projection cannot be exported",
-            got=f"proj_size={layer.proj_size}",
-            allowed="proj_size=0: ONNX's LSTM has no projection",
-            fix="put an nn.Linear behind the LSTM",
-        )
     directions = 2 if layer.bidirectional else 1
     attributes: Attributes = {"hidden_size": layer.hidden_size}
     if directions == 2:
