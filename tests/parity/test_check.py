@@ -95,7 +95,17 @@ def add_to(tensor, amount):
 
 def test_the_keys_that_others_rely_on(report):
     value = json.loads(report_to_json(report))
-    assert set(value) == {"schema", "passed", "cases", "divergence", "summary", "environment"}
+    assert set(value) == {
+        "schema",
+        "passed",
+        "cases",
+        "divergence",
+        "summary",
+        "environment",
+        "notes",
+        "parting",
+        "unit",
+    }
     assert value["schema"] == "parity/1"
     assert value["passed"] is True
     assert value["divergence"] is None

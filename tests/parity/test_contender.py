@@ -4,7 +4,7 @@ import tiny_bundles
 import torch
 
 from toolkit.benchmark.bundle import BenchmarkPlan, bundle_feed
-from toolkit.parity.bundle import model_of
+from toolkit.parity.bundle import graphs_of_bundle
 from toolkit.parity.contender import benchmark_beside_torch, torch_contender
 from toolkit.runtime.bundle import load_bundle
 
@@ -19,7 +19,7 @@ def bundle(whole):
 @pytest.mark.parametrize("graph", ["windowed", "streaming"])
 def test_torch_does_the_work_that_the_graph_does(bundle, graph):
     feed = bundle_feed(bundle, graph, 3, 9)
-    contender = torch_contender(model_of(bundle), graph, feed, threads=1)
+    contender = torch_contender(graphs_of_bundle(bundle)[graph], feed, threads=1)
     assert (contender.name, contender.graph, contender.provider, contender.precision) == ("torch", graph, "cpu", "fp32")
     assert torch.get_num_threads() == contender.threads == 1
     answers = contender.call()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from toolkit.contract.graph_io import ForecasterShape, signature
 from toolkit.contract.reports import Divergence
 from toolkit.parity.divergence import locate
 
@@ -19,8 +20,12 @@ def changed(shape, *places, by=1.0):
     return array
 
 
-def find(name, got, model, tolerance=0.1):
-    return locate(name, got, np.zeros_like(got), tolerance, model)
+def find(name, got, model, tolerance=0.1, shape=None):
+    """Of a windowed forecast where there is no sequence, of a streaming one otherwise."""
+    shape = shape or model.shape
+    graph = "windowed" if name == "forecast" and got.ndim == 1 + len(shape.answer_axes) else "streaming"
+    tensors = signature(graph, shape)
+    return locate(tensors.output(name), got, np.zeros_like(got), tolerance, tensors)
 
 
 def test_nothing_differs(model):
@@ -48,12 +53,12 @@ def test_a_state(model, name):
     assert find(name, got, model) == Divergence(name, None, 0, "layer 1, unit 0")
 
 
-def test_an_output_without_a_horizon(model, monkeypatch):
-    monkeypatch.setattr(model, "forecast_shape", (5,))
+def test_an_output_without_a_horizon(model):
+    shape = ForecasterShape(3, 8, 1, (5,))
     got = changed((BATCH, 5), (1, 3))
-    assert find("forecast", got, model) == Divergence("forecast", None, 1, "output 3")
+    assert find("forecast", got, model, shape=shape) == Divergence("forecast", None, 1, "output 3")
     stream = changed((BATCH, SEQUENCE, 5), (1, 4, 3), (2, 1, 0))
-    assert find("forecast", stream, model) == Divergence("forecast", 1, 2, "output 0")
+    assert find("forecast", stream, model, shape=shape) == Divergence("forecast", 1, 2, "output 0")
 
 
 @pytest.mark.parametrize("fill", [np.nan, np.inf, -np.inf])
@@ -63,5 +68,6 @@ def test_what_is_no_number_differs(model, fill):
 
 
 def test_another_shape_differs_without_a_place(model):
-    found = locate("forecast", np.zeros((BATCH, 2, 2)), np.zeros((BATCH, 2, 1)), 0.1, model)
+    tensors = signature("windowed", model.shape)
+    found = locate(tensors.output("forecast"), np.zeros((BATCH, 2, 2)), np.zeros((BATCH, 2, 1)), 0.1, tensors)
     assert found == Divergence("forecast", None, None, None)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from toolkit.errors import ConfigError
+from toolkit.model import torch_graphs
 from toolkit.parity.inputs import InputSource
 
 MEAN, STD = np.array([101_325.0, 20.0, -3.0]), np.array([50.0, 2.0, 0.1])
@@ -17,12 +18,12 @@ def samples():
 
 @pytest.fixture(scope="module")
 def made_up(model):
-    return InputSource(model, None, seed=5)
+    return InputSource(torch_graphs(model), None, seed=5)
 
 
 @pytest.fixture(scope="module")
 def real(model, samples):
-    return InputSource(model, samples, seed=5)
+    return InputSource(torch_graphs(model), samples, seed=5)
 
 
 def standardised(x):
@@ -50,7 +51,7 @@ def test_shapes_and_types(real, family):
 
 
 def test_a_time_major_model_gets_the_same_readings_the_other_way_round(made_up, forecaster):
-    turned = InputSource(forecaster(batch_first=False), None, seed=5).feed("streaming", "walk", 4, 7)
+    turned = InputSource(torch_graphs(forecaster(batch_first=False)), None, seed=5).feed("streaming", "walk", 4, 7)
     plain = made_up.feed("streaming", "walk", 4, 7)
     assert turned["x"].shape == (7, 4, 3)
     assert turned["x"].flags.c_contiguous
@@ -63,7 +64,7 @@ def test_the_same_request_gives_the_same_inputs_and_another_one_others(real, mod
     first = real.feed("streaming", family, 4, 7)
     np.testing.assert_equal(real.feed("streaming", family, 4, 7), first)
     assert not np.array_equal(real.feed("streaming", family, 4, 8)["x"][:, :7], first["x"])
-    other = InputSource(model, samples, seed=6).feed("streaming", family, 4, 7)
+    other = InputSource(torch_graphs(model), samples, seed=6).feed("streaming", family, 4, 7)
     assert not np.array_equal(other["x"], first["x"])
     assert not np.array_equal(other["h0"], first["h0"])
 
@@ -104,13 +105,13 @@ def test_a_stretch_that_is_too_short_is_mirrored_at_its_ends(real):
 
 
 def test_stretches_of_one_sample(model):
-    source = InputSource(model, np.ones((2, 1, 3), np.float32))
+    source = InputSource(torch_graphs(model), np.ones((2, 1, 3), np.float32))
     np.testing.assert_array_equal(source.feed("windowed", "data", 2, 4)["x"], np.ones((2, 4, 3)))
 
 
 def test_noise_is_half_a_standard_deviation_of_each_channel(model):
     readings = np.broadcast_to(MEAN.astype(np.float32), (1, 10, 3))
-    noise = standardised(InputSource(model, readings).feed("windowed", "noisy", 64, 100)["x"])
+    noise = standardised(InputSource(torch_graphs(model), readings).feed("windowed", "noisy", 64, 100)["x"])
     np.testing.assert_allclose(noise.std(axis=(0, 1)), 0.5, atol=0.02)
 
 

@@ -2,55 +2,124 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
+from torch import nn
 
-from toolkit.contract.manifest import SAMPLES, WEIGHTS
+from toolkit.contract.graph_io import GraphName
+from toolkit.contract.manifest import SAMPLES, WEIGHTS, GraphEntry
 from toolkit.contract.reports import ParityReport
-from toolkit.errors import BundleError, ParityError
+from toolkit.errors import BundleError, ModelError, ParityError
+from toolkit.export.foreign_graph import foreign_graph
 from toolkit.export.lint import check_graph
 from toolkit.model.lstm import MultivariateLSTM
+from toolkit.model.torch_graph import TorchGraph, torch_graphs
 from toolkit.parity.check import OnCase, check_parity
 from toolkit.parity.grid import ParityGrid, quick_grid, standard_grid
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.session import CPU
-from toolkit.training.weights import load_model, load_samples
+from toolkit.training.weights import fill, load_model, load_samples
 
 
 def model_of(bundle: Bundle) -> MultivariateLSTM:
     """The torch module that a bundle was exported from, in evaluation mode.
 
     Raises:
-        BundleError: the bundle was written without its weights, or they are damaged.
+        BundleError: the bundle was written without its weights, they are damaged, or it is somebody else's module.
     """
+    if bundle.manifest.model is None:
+        fix = "name what builds it: --module package.module:factory"
+        raise BundleError(f"{bundle.folder} was made from a module of somebody's own, which is not in it", fix=fix)
+    return load_model(bundle.manifest.model, _weights(bundle), str(bundle.folder / WEIGHTS))
+
+
+def graphs_of_bundle(bundle: Bundle, module: nn.Module | None = None) -> dict[GraphName, TorchGraph]:
+    """The torch side of a bundle's graphs.
+
+    Args:
+        bundle: with its weights.
+        module: of a bundle that was made from somebody's own module, that module; it is filled with the bundle's
+            weights.
+
+    Raises:
+        BundleError: as `model_of`.
+        ModelError: a module that does not fit the bundle.
+    """
+    window_length = bundle.manifest.window_length
+    if bundle.manifest.model is not None:
+        if module is not None:
+            raise ModelError(f"{bundle.folder} holds its own module", fix="leave --module out")
+        return torch_graphs(model_of(bundle), window_length)
+    if module is None:
+        model_of(bundle)  # says what is missing
+    assert module is not None  # for the type checker
+    fill(module, _weights(bundle), str(bundle.folder / WEIGHTS))
+    entry = bundle.manifest.graphs[0]
+    names = [tensor.name for tensor in entry.outputs]
+    graph = foreign_graph(module.float(), entry.inputs, names, entry.states, window_length=window_length)
+    if graph.tensors != entry.signature:
+        raise ModelError("the module does not fit the bundle", got=graph.tensors.outputs, allowed=entry.outputs)
+    return {entry.name: graph}
+
+
+def _weights(bundle: Bundle) -> bytes:
     if WEIGHTS not in bundle.manifest.files:
         raise BundleError(f"{bundle.folder} holds no {WEIGHTS}", fix="export it again with its weights")
-    return load_model(bundle.manifest.model, bundle.read(WEIGHTS), str(bundle.folder / WEIGHTS))
+    return bundle.read(WEIGHTS)
 
 
 def grid_of(bundle: Bundle, *, quick: bool = False) -> ParityGrid:
     """The shapes and inputs on which a bundle is judged; `quick` looks at a few of them."""
-    window_length = bundle.manifest.model.window_length
+    window_length = bundle.manifest.window_length
     return quick_grid(window_length) if quick else standard_grid(window_length)
 
 
 def check_bundle(
-    bundle: Bundle, grid: ParityGrid, providers: Sequence[str] = (CPU,), on_case: OnCase = lambda done: None
+    bundle: Bundle,
+    grid: ParityGrid,
+    providers: Sequence[str] = (CPU,),
+    on_case: OnCase = lambda done: None,
+    module: nn.Module | None = None,
 ) -> ParityReport:
-    """Compares every graph of a bundle with the torch module whose weights lie beside it.
+    """Compares every fp32 graph of a bundle with the torch module whose weights lie beside it.
+
+    Args:
+        bundle: with its weights.
+        grid: shapes and inputs.
+        providers: execution providers to run the graphs on.
+        on_case: told how many cases are done.
+        module: see `graphs_of_bundle`.
 
     Raises:
         BundleError: a damaged bundle, or one without weights.
         GateError: a graph that breaks the graph contract.
     """
-    graphs = {entry.name: bundle.read(entry.file) for entry in bundle.manifest.graphs}
-    for name, content in graphs.items():
-        bundle.session(name)  # refuses a graph that does not fit the manifest
-        check_graph(onnx.load_model_from_string(content), bundle.signature(name), name)
-    model = model_of(bundle)
-    samples = None
-    if SAMPLES in bundle.manifest.files:
-        samples = load_samples(model, bundle.read(SAMPLES), str(bundle.folder / SAMPLES)).numpy()
-    return check_parity(model, graphs, grid, samples, providers=providers, on_case=on_case)
+    graphs = {entry.name: bundle.read(entry.file) for entry in bundle.manifest.graphs if entry.precision == "fp32"}
+    for entry in bundle.manifest.graphs:
+        check_entry(bundle, entry)
+    own = graphs_of_bundle(bundle, module)
+    return check_parity(own, graphs, grid, samples_of(bundle), providers=providers, on_case=on_case)
+
+
+def check_entry(bundle: Bundle, entry: GraphEntry) -> None:
+    """Refuses a graph that does not fit the manifest, or breaks the contract."""
+    bundle.open(entry)
+    proto = onnx.load_model_from_string(bundle.read(entry.file))
+    check_graph(proto, entry.signature, entry.name, bundle.manifest.opset, entry.precision)
+
+
+def samples_of(bundle: Bundle) -> NDArray[np.float32] | None:
+    """Readings of the test part that travel in the bundle, float32 `[stretches, samples, channels]`.
+
+    Raises:
+        BundleError: the file is damaged or does not fit.
+    """
+    if SAMPLES not in bundle.manifest.files or bundle.manifest.signal is None:
+        return None
+    channels = len(bundle.manifest.signal.channels)
+    samples: NDArray[np.float32] = load_samples(channels, bundle.read(SAMPLES), str(bundle.folder / SAMPLES)).numpy()
+    return samples
 
 
 def raise_if_failed(report: ParityReport) -> None:
@@ -78,6 +147,11 @@ def _place(report: ParityReport) -> str:
     if found is None:
         return ""
     parts = {"step": found.step, "series": found.batch, "": found.channel}
-    return f"; parts first in {found.tensor}" + "".join(
+    place = f"; parts first in {found.tensor}" + "".join(
         f", {name} {value}".replace("  ", " ") for name, value in parts.items() if value is not None
     )
+    node = report.parting
+    if node is None:
+        return place
+    cause = f" ({node.cause})" if node.cause else ""
+    return f"{place}; the first node that parts is {node.operator} {node.node}, {node.module}{cause}"

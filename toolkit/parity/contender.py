@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from toolkit.benchmark.bundle import BenchmarkPlan, benchmark_bundle
 from toolkit.benchmark.scenarios import TORCH, Contender
-from toolkit.contract.graph_io import INPUT, STATE_PAIRS, GraphName
 from toolkit.contract.manifest import WEIGHTS
 from toolkit.contract.reports import LatencyReport
-from toolkit.model.lstm import MultivariateLSTM
-from toolkit.parity.bundle import model_of
+from toolkit.model.torch_graph import TorchGraph
+from toolkit.parity.bundle import graphs_of_bundle
 from toolkit.runtime.bundle import Bundle
 
 
@@ -24,31 +23,32 @@ def benchmark_beside_torch(bundle: Bundle, plan: BenchmarkPlan, notes: Sequence[
         plan: what to measure.
         notes: what was not measured and why.
     """
-    if WEIGHTS not in bundle.manifest.files:
-        return benchmark_bundle(bundle, plan, (), (*notes, f"torch not measured: the bundle holds no {WEIGHTS}"))
-    model = model_of(bundle)
+    reason = None
+    if bundle.manifest.model is None:
+        reason = "the bundle was made from a module of somebody's own, which is not in it"
+    elif WEIGHTS not in bundle.manifest.files:
+        reason = f"the bundle holds no {WEIGHTS}"
+    if reason is not None:
+        return benchmark_bundle(bundle, plan, (), (*notes, f"torch not measured: {reason}"))
+    graphs = graphs_of_bundle(bundle)
     return benchmark_bundle(
-        bundle, plan, [lambda graph, feed: torch_contender(model, graph, feed, plan.threads)], notes
+        bundle, plan, [lambda graph, feed: torch_contender(graphs[graph], feed, plan.threads)], notes
     )
 
 
-def torch_contender(
-    model: MultivariateLSTM, graph: GraphName, feed: Mapping[str, NDArray[np.float32]], threads: int
-) -> Contender:
+def torch_contender(graph: TorchGraph, feed: Mapping[str, NDArray[np.float32]], threads: int) -> Contender:
     """Torch eager on the same inputs, in evaluation and inference mode.
 
     Args:
-        model: in evaluation mode.
-        graph: what to compute.
+        graph: its module, in evaluation mode.
         feed: inputs by their names in the graph.
         threads: of torch, for the whole process.
     """
     torch.set_num_threads(threads)
-    tensors = [torch.from_numpy(feed[name]) for name in (INPUT, *STATE_PAIRS) if name in feed]
-    compute = model.forward if graph == "windowed" else model.stream
+    tensors = [torch.from_numpy(feed[tensor.name]) for tensor in graph.tensors.inputs]
 
     def call() -> object:
         with torch.inference_mode():
-            return compute(*tensors)
+            return graph.module(*tensors)
 
-    return Contender(TORCH, graph, "cpu", "fp32", threads, call)
+    return Contender(TORCH, graph.name, "cpu", "fp32", threads, call)

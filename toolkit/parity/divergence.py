@@ -1,49 +1,56 @@
 """The first place at which two tensors part."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import BATCH, FORECAST, SEQUENCE
+from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.contract.reports import Divergence
-from toolkit.model.lstm import MultivariateLSTM
-from toolkit.parity.reference import axis_of
 
 
 def locate(
-    name: str, got: NDArray[np.float64], exact: NDArray[np.float64], tolerance: float, model: MultivariateLSTM
+    tensor: TensorSpec,
+    got: NDArray[np.float64],
+    exact: NDArray[np.float64],
+    tolerance: float,
+    tensors: GraphSignature,
 ) -> Divergence | None:
     """The earliest step, then the lowest series and channel, that differs by more than `tolerance`.
 
     Args:
-        name: of the tensor in the graph.
+        tensor: which output of the graph.
         got: onnxruntime's values.
         exact: the truth.
         tolerance: in the tensors' unit.
-        model: tells the layout of a streaming forecast.
+        tensors: the graph's signature, for the names of the axes.
 
     Returns:
         None where nothing differs that much.
     """
-    if got.shape != exact.shape:
-        return Divergence(name, None, None, None)
-    wrong = ~(np.abs(got - exact) <= tolerance)  # NaN counts as different
-    places = np.argwhere(wrong)
+    if got.shape != exact.shape or got.ndim != len(tensor.axes):
+        return Divergence(tensor.name, None, None, None)
+    places = np.argwhere(~(np.abs(got - exact) <= tolerance))  # NaN counts as different
     if not places.size:
         return None
-    if name != FORECAST:  # [num_layers, batch, hidden_size]
-        layer, batch, unit = (int(place) for place in places[0])
-        return Divergence(name, None, batch, f"layer {layer}, unit {unit}")
-    if got.ndim == 2 + len(model.forecast_shape):  # a forecast after every step
-        places = places[np.argsort(places[:, axis_of(model, SEQUENCE)], kind="stable")]
-        first = places[0]
-        return Divergence(
-            name, int(first[axis_of(model, SEQUENCE)]), int(first[axis_of(model, BATCH)]), _entry(first[2:])
-        )
-    return Divergence(name, None, int(places[0][0]), _entry(places[0][1:]))
+    roles = {tensors.sequence_axis: 0, tensors.batch_axis: 1}
+    order = sorted(range(got.ndim), key=lambda place: roles.get(str(tensor.axes[place]), 2))
+    first = places[np.lexsort([places[:, place] for place in reversed(order)])][0]
+    found = dict(zip(tensor.axes, map(int, first), strict=False))
+    rest = [int(first[p]) for p in range(got.ndim) if tensor.axes[p] not in (tensors.sequence_axis, tensors.batch_axis)]
+    is_state = tensor.name in tensors.states.values()
+    return Divergence(
+        tensor.name,
+        found.get(tensors.sequence_axis or ""),
+        found.get(tensors.batch_axis or ""),
+        _entry(rest, is_state=is_state),
+    )
 
 
-def _entry(place: NDArray[np.intp]) -> str:
-    """Horizon step and target, or the plain output, that an entry of a forecast belongs to."""
+def _entry(place: Sequence[int], *, is_state: bool) -> str | None:
+    """Layer and unit of a state; horizon step and target, or the plain output, of an answer."""
+    if is_state and len(place) == 2:
+        return f"layer {place[0]}, unit {place[1]}"
     if len(place) == 2:
-        return f"horizon step {int(place[0])}, target {int(place[1])}"
-    return f"output {int(place[0])}"
+        return f"horizon step {place[0]}, target {place[1]}"
+    return f"output {', '.join(map(str, place))}" if place else None

@@ -1,9 +1,11 @@
 """The shapes of a parity check."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from toolkit.contract.graph_io import GraphSignature
 
 STREAM_BATCH = 3
 
@@ -30,6 +32,16 @@ class ParityGrid:
     def shapes(self) -> Iterator[tuple[int, int]]:
         """Every (batch, sequence)."""
         return ((batch, sequence) for sequence in self.sequences for batch in self.batches)
+
+    def shapes_of(self, tensors: GraphSignature, min_sizes: Mapping[str, int]) -> list[tuple[int, int]]:
+        """Every (batch, sequence) that a graph takes: small ones raised to its smallest, a fixed axis told as 1."""
+        least = [min_sizes.get(axis or "", 1) for axis in (tensors.batch_axis, tensors.sequence_axis)]
+        fixed = [axis is None for axis in (tensors.batch_axis, tensors.sequence_axis)]
+        pairs = (
+            tuple(1 if none else max(size, low) for size, low, none in zip(shape, least, fixed, strict=True))
+            for shape in self.shapes()
+        )
+        return [(batch, sequence) for batch, sequence in dict.fromkeys(pairs)]
 
     def cuts(self, chunk: int) -> list[int]:
         """Sizes of the pieces of the longest sequence."""

@@ -1,4 +1,4 @@
-"""The torch side of a comparison: the module in float32, and in float64 as the truth."""
+"""The torch side of a comparison: a module in float32, and in float64 as the truth."""
 
 import contextlib
 import copy
@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import FORECAST, INPUT, STATE_PAIRS, leading_axes
-from toolkit.model.lstm import MultivariateLSTM
+from toolkit.model.torch_graph import TorchGraph, flat
 from toolkit.parity.inputs import Feed
 
 Floats = NDArray[np.floating[Any]]
@@ -26,29 +25,34 @@ class TorchReference:
     """A module in one precision, asked like a graph.
 
     Attributes:
-        model: in evaluation mode, float32 or float64.
+        graph: whose module, in evaluation mode, answers in `dtype`.
+        dtype: float32 or float64.
     """
 
-    model: MultivariateLSTM
+    graph: TorchGraph
+    dtype: torch.dtype
 
     def run(self, feed: Feed) -> Outputs:
-        """Outputs by their names in the graph, the forecast in standard deviations, all as float64."""
-        dtype = self.model.output_scale.dtype
-        tensors = {name: torch.from_numpy(array).to(dtype) for name, array in feed.items()}
-        with torch.inference_mode():
-            results: tuple[torch.Tensor, ...] = (
-                (self.model.standardised(tensors[INPUT]),)
-                if len(feed) == 1
-                else self.model.stream_standardised(*(tensors[name] for name in (INPUT, *STATE_PAIRS)))
-            )
-        names = (FORECAST, *STATE_PAIRS.values())
-        return {name: tensor.double().numpy() for name, tensor in zip(names, results, strict=False)}
+        """Outputs by their names in the graph, the answer before un-scaling, all as float64."""
+        return self._run(self.graph.judge, feed)
 
-    def unscale(self, forecast: Floats) -> NDArray[np.float64]:
+    def run_raw(self, feed: Feed) -> Outputs:
+        """The same in raw units."""
+        return self._run(self.graph.module, feed)
+
+    def _run(self, module: torch.nn.Module, feed: Feed) -> Outputs:
+        tensors = [torch.from_numpy(feed[tensor.name]).to(self.dtype) for tensor in self.graph.tensors.inputs]
+        with torch.inference_mode(), _default_dtype(self.dtype):
+            results = flat(module(*tensors))
+        names = [tensor.name for tensor in self.graph.tensors.outputs]
+        return {name: tensor.double().numpy() for name, tensor in zip(names, results, strict=True)}
+
+    def unscale(self, answer: Floats) -> NDArray[np.float64]:
         """Raw units from standard deviations, in float64."""
-        return np.asarray(
-            forecast.astype(np.float64) * _array(self.model.output_scale) + _array(self.model.output_offset)
-        )
+        if self.graph.unscaling is None:
+            return answer.astype(np.float64)
+        offset, scale = (tensor.double().numpy() for tensor in self.graph.unscaling)
+        return np.asarray(answer.astype(np.float64) * scale + offset)
 
 
 @contextlib.contextmanager
@@ -62,14 +66,36 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def references(model: MultivariateLSTM) -> tuple[TorchReference, TorchReference]:
-    """The module in float64 (truth) and in float32, with the same numbers as weights."""
-    truth = copy.deepcopy(model).double().eval()
-    single = copy.deepcopy(model).float().eval()
-    return TorchReference(truth), TorchReference(single)
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """A module that makes a zero state of its own makes it in torch's default type."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
-def neighbours(model: MultivariateLSTM, seed: int) -> tuple[TorchReference, ...]:
+def references(graph: TorchGraph, feed: Feed | None = None) -> tuple[TorchReference, TorchReference]:
+    """The module in float64 (truth) and in float32, with the same numbers as weights.
+
+    Args:
+        graph: its modules are copied, not changed.
+        feed: inputs to try the float64 module on. One that holds itself to float32 has no such truth: then it is its
+            own, and the tolerance rests on how far its neighbours stray from it.
+    """
+    truth = TorchReference(_copied(graph, torch.float64), torch.float64)
+    single = TorchReference(_copied(graph, torch.float32), torch.float32)
+    if feed is not None:
+        try:
+            truth.run(feed)
+        except Exception:  # whatever somebody else's module raises on numbers of another type
+            return single, single
+    return truth, single
+
+
+def neighbours(graph: TorchGraph, seed: int) -> tuple[TorchReference, ...]:
     """Copies in float32 whose every weight is moved to the next float32 above or below, at random.
 
     A trained LSTM can amplify rounding a thousand times on single series (near a switch of its state, say). How far
@@ -78,19 +104,23 @@ def neighbours(model: MultivariateLSTM, seed: int) -> tuple[TorchReference, ...]
     copies = []
     for number in range(NEIGHBOURS):
         generator = torch.Generator().manual_seed(seed * NEIGHBOURS + number)
-        moved = copy.deepcopy(model).float().eval()
+        moved = TorchReference(_copied(graph, torch.float32), torch.float32)
         with torch.no_grad():
-            for weight in moved.parameters():
+            for weight in moved.graph.judge.parameters():
                 upward = torch.rand(weight.shape, generator=generator) < 0.5
                 weight.copy_(torch.nextafter(weight, torch.where(upward, torch.inf, -torch.inf)))
-        copies.append(TorchReference(moved))
+        copies.append(moved)
     return tuple(copies)
 
 
-def axis_of(model: MultivariateLSTM, name: str) -> int:
-    """Where `batch` or `sequence` stands among the first two axes of `x`."""
-    return leading_axes(model.shape.layout).index(name)
-
-
-def _array(tensor: torch.Tensor) -> NDArray[np.float64]:
-    return tensor.double().numpy()
+def _copied(graph: TorchGraph, dtype: torch.dtype) -> TorchGraph:
+    return TorchGraph(
+        graph.name,
+        copy.deepcopy(graph.module).to(dtype).eval(),
+        graph.tensors,
+        copy.deepcopy(graph.judge).to(dtype).eval(),
+        graph.readings,
+        graph.unscaling,
+        graph.min_sizes,
+        graph.window_length,
+    )

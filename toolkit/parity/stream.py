@@ -1,30 +1,51 @@
 """A streaming graph fed piece by piece, its state carried over."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import FORECAST, INPUT, SEQUENCE, STATE_PAIRS
-from toolkit.model.lstm import MultivariateLSTM
+from toolkit.contract.graph_io import GraphSignature
 from toolkit.parity.inputs import Feed
-from toolkit.parity.reference import axis_of
-from toolkit.parity.subject import Answer, Subject
+
+Arrays = dict[str, NDArray[np.floating[Any]]]
 
 
-def run_in_pieces(subject: Subject, model: MultivariateLSTM, feed: Feed, cuts: Sequence[int]) -> Answer:
-    """Runs a whole sequence in pieces of the sizes `cuts` and joins the forecasts.
+def run_in_pieces(
+    run: Callable[[Feed], Mapping[str, Any]], tensors: GraphSignature, feed: Feed, cuts: Sequence[int]
+) -> Arrays:
+    """Runs a whole sequence in pieces of the sizes `cuts` and joins the answers.
+
+    Args:
+        run: one call; outputs by name.
+        tensors: the graph's signature.
+        feed: inputs of the whole sequence.
+        cuts: samples of each piece.
+
+    Returns:
+        Outputs by name: those with a sequence axis joined along it, of the others the last.
 
     Raises:
         BundleError: onnxruntime cannot run the graph on these inputs.
     """
-    axis = axis_of(model, SEQUENCE)
-    pieces = np.split(feed[INPUT], np.cumsum(cuts)[:-1], axis=axis)
-    states = {name: feed[name] for name in STATE_PAIRS}
-    answers: list[Answer] = []
-    for piece in pieces:
-        answers.append(subject.run({INPUT: np.ascontiguousarray(piece), **states}))
-        last = answers[-1].standardised
-        states = {given: last[new].astype(np.float32) for given, new in STATE_PAIRS.items()}
-    forecast = np.concatenate([answer.standardised[FORECAST] for answer in answers], axis=axis)
-    raw = np.concatenate([answer.raw for answer in answers], axis=axis)
-    return Answer({**answers[-1].standardised, FORECAST: forecast}, raw)
+    axis = tensors.sequence_axis
+    states = {name: feed[name] for name in tensors.states}
+    answers: list[Mapping[str, Any]] = []
+    for start, size in zip(np.cumsum([0, *cuts[:-1]]), cuts, strict=True):
+        piece = {
+            tensor.name: np.ascontiguousarray(
+                feed[tensor.name].take(range(start, start + size), axis=tensor.axes.index(axis))
+            )
+            if axis in tensor.axes
+            else feed[tensor.name]
+            for tensor in tensors.data
+        }
+        answers.append(run({**piece, **states}))
+        states = {given: answers[-1][new] for given, new in tensors.states.items()}
+    return {
+        tensor.name: np.concatenate([answer[tensor.name] for answer in answers], axis=tensor.axes.index(axis))
+        if axis in tensor.axes
+        else answers[-1][tensor.name]
+        for tensor in tensors.outputs
+    }

@@ -6,18 +6,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import FORECAST, STANDARDISED, STATE_PAIRS, GraphName
+from toolkit.contract.graph_io import STANDARDISED, GraphSignature
 from toolkit.errors import BundleError
 from toolkit.parity.inputs import Feed
 from toolkit.runtime.session import Session, SessionPolicy, create_session, run_session
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What a graph answers: the forecast in standard deviations and its states, and the forecast in raw units."""
-
-    standardised: dict[str, NDArray[np.float64]]
-    raw: NDArray[np.float32]
+RAW = "raw answer"
+"""The key, among a subject's outputs, of the first answer as it is deployed."""
 
 
 @dataclass(frozen=True)
@@ -25,31 +20,42 @@ class Subject:
     """A graph under test.
 
     Attributes:
-        graph: which of the contract's graphs it is meant to be.
+        tensors: what it is meant to take and give.
         session: of the graph as it is deployed.
-        opened: of a copy with `forecast_standardised` as an output.
-        inner: the name of the tensor that holds the forecast before un-scaling.
+        opened: of a copy with `forecast_standardised` as an output, or the same session where there is no such tensor.
+        inner: the name of the tensor that holds the first answer before un-scaling.
     """
 
-    graph: GraphName
+    tensors: GraphSignature
     session: Session
     opened: Session
     inner: str
 
-    def run(self, feed: Feed) -> Answer:
-        """Runs both sessions.
+    def run(self, feed: Feed) -> dict[str, NDArray[np.float32]]:
+        """Outputs by name, the first answer before un-scaling, and under `RAW` as it is deployed.
 
         Raises:
             BundleError: onnxruntime cannot run the graph on these inputs.
         """
-        (raw,) = run_session(self.session, dict(feed), [FORECAST])
-        names = [self.inner, *(STATE_PAIRS.values() if self.graph == "streaming" else ())]
+        answer = self.tensors.answers[0].name
+        names = [self.inner if tensor.name == answer else tensor.name for tensor in self.tensors.outputs]
         results = run_session(self.opened, dict(feed), names)
-        keys = (FORECAST, *STATE_PAIRS.values())
-        return Answer({key: value.astype(np.float64) for key, value in zip(keys, results, strict=False)}, raw)
+        outputs = {tensor.name: value for tensor, value in zip(self.tensors.outputs, results, strict=True)}
+        if self.opened is self.session:
+            return {**outputs, RAW: outputs[answer]}
+        return {**outputs, RAW: run_session(self.session, dict(feed), [answer])[0]}
+
+    def run_raw(self, feed: Feed) -> dict[str, NDArray[np.float32]]:
+        """Outputs by name as they are deployed.
+
+        Raises:
+            BundleError: as `run`.
+        """
+        names = [tensor.name for tensor in self.tensors.outputs]
+        return dict(zip(names, run_session(self.session, dict(feed), names), strict=True))
 
 
-def open_subject(graph: GraphName, content: bytes, policy: SessionPolicy) -> Subject:
+def open_subject(name: str, content: bytes, tensors: GraphSignature, policy: SessionPolicy) -> Subject:
     """Loads a graph twice: as it is, and with the tensor before un-scaling as a further output.
 
     Raises:
@@ -58,9 +64,10 @@ def open_subject(graph: GraphName, content: bytes, policy: SessionPolicy) -> Sub
     try:
         proto = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's decoder raises its own types, none of them onnx's
-        raise BundleError(f"the {graph} graph is not an ONNX file", got=str(error)[:100]) from error
-    inner = STANDARDISED if any(STANDARDISED in node.output for node in proto.graph.node) else FORECAST
-    if inner == STANDARDISED:
-        proto.graph.output.append(onnx.helper.make_tensor_value_info(STANDARDISED, onnx.TensorProto.FLOAT, None))
-    opened = create_session(proto.SerializeToString(), policy, f"the {graph} graph")
-    return Subject(graph, create_session(content, policy, f"the {graph} graph"), opened, inner)
+        raise BundleError(f"the {name} graph is not an ONNX file", got=str(error)[:100]) from error
+    session = create_session(content, policy, f"the {name} graph")
+    if not any(STANDARDISED in node.output for node in proto.graph.node):
+        return Subject(tensors, session, session, tensors.answers[0].name)
+    proto.graph.output.append(onnx.helper.make_tensor_value_info(STANDARDISED, onnx.TensorProto.FLOAT, None))
+    opened = create_session(proto.SerializeToString(), policy, f"the {name} graph")
+    return Subject(tensors, session, opened, STANDARDISED)
