@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from toolkit.cli.progress import TrainingProgress
-from toolkit.release import build_bundle
+from toolkit.release import Options, build_bundle
 from toolkit.release.plant_demo import demo_config, write_demo_plant
 from toolkit.training import load_run, train
 
@@ -22,7 +22,7 @@ def main() -> None:
         config = demo_config(data)
         with TrainingProgress(config.training.max_epochs) as progress:
             print(train(config, run, progress).verdict)
-        built = build_bundle(load_run(run), ROOT / "exported" / "pump-station", overwrite=True)
+        built = build_bundle(load_run(run), ROOT / "exported" / "pump-station", Options(overwrite=True))
         print(built.parity.summary)
 
 

@@ -19,6 +19,6 @@ def exporting(monkeypatch):
     """Lets the exporter hand out ready graphs."""
 
     def use(protos):
-        monkeypatch.setattr("toolkit.release.build.export_graph", lambda model, graph, *_: protos[graph])
+        monkeypatch.setattr("toolkit.release.build.export_torch_graph", lambda graph, *_: protos[graph.name])
 
     return use

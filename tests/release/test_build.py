@@ -9,7 +9,7 @@ import torch
 
 from toolkit.errors import GoldenError, OutputError
 from toolkit.export.lint import axes_of
-from toolkit.release import build_bundle
+from toolkit.release import Options, build_bundle
 from toolkit.runtime.bundle import load_bundle
 from toolkit.runtime.golden import check_golden
 
@@ -30,7 +30,7 @@ def test_the_files_of_a_bundle(whole):
 
 def test_the_manifest_describes_every_file(whole):
     manifest = json.loads((whole / "manifest.json").read_bytes())
-    assert manifest["schema"] == "bundle/1"
+    assert manifest["schema"] == "bundle/2"
     assert set(manifest["files"]) == ALWAYS - {"manifest.json"} | TORCHS
     for name, entry in manifest["files"].items():
         content = (whole / name).read_bytes()
@@ -108,7 +108,7 @@ def test_the_same_run_gives_the_same_bytes(run, whole, tmp_path):
 
 def test_without_weights(run, clean, exporting, tmp_path):
     exporting(clean())
-    folder = build_bundle(run, tmp_path / "bare", weights=False).folder
+    folder = build_bundle(run, tmp_path / "bare", Options(weights=False)).folder
     assert {path.name for path in folder.iterdir()} == ALWAYS
     bundle = load_bundle(folder)
     assert set(bundle.manifest.files) == ALWAYS - {"manifest.json"}
@@ -125,7 +125,7 @@ def test_the_bundle_is_named_after_its_folder(run, clean, exporting, tmp_path):
 def test_the_stages_are_told_in_their_order(run, clean, exporting, tmp_path):
     exporting(clean())
     told = []
-    build_bundle(run, tmp_path / "tiny", on_stage=lambda name, seconds: told.append((name, seconds)))
+    build_bundle(run, tmp_path / "tiny", Options(on_stage=lambda name, seconds: told.append((name, seconds))))
     assert [name for name, _ in told] == ["export", "gate", "parity", "golden check"]
     assert all(seconds >= 0.0 for _, seconds in told)
 
@@ -145,7 +145,7 @@ def test_an_existing_folder_is_replaced_whole(run, whole, clean, exporting, tmp_
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "manifest.json").write_text("{}")
     (tmp_path / "tiny" / "notes.txt").write_text("of the old one")
-    build_bundle(run, tmp_path / "tiny", overwrite=True)
+    build_bundle(run, tmp_path / "tiny", Options(overwrite=True))
     assert tiny_bundles.contents(tmp_path / "tiny") == tiny_bundles.contents(whole)
     assert list(tmp_path.iterdir()) == [tmp_path / "tiny"]
 
@@ -154,7 +154,7 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(run, exporting, tmp_path):
     exporting({})
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"is not overwritten; got no manifest\.json in it"):
-        build_bundle(run, tmp_path, overwrite=True)
+        build_bundle(run, tmp_path, Options(overwrite=True))
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -163,12 +163,12 @@ def test_a_file_in_the_folders_place_is_not_overwritten(run, exporting, tmp_path
     exporting({})
     (tmp_path / "tiny").write_text("mine")
     with pytest.raises(OutputError):
-        build_bundle(run, tmp_path / "tiny", overwrite=overwrite)
+        build_bundle(run, tmp_path / "tiny", Options(overwrite=overwrite))
     assert (tmp_path / "tiny").read_text() == "mine"
 
 
 def test_a_bundle_that_fails_its_own_golden_check_is_not_left(run, clean, exporting, tmp_path, monkeypatch):
-    def none(graph, cases, model, parity):
+    def none(graph, cases, parity):
         return dict.fromkeys(("forecast", "hn", "cn"), (1e-30,))
 
     exporting(clean())

@@ -16,7 +16,7 @@ from toolkit.export import check_graph
 from toolkit.export.lint import axes_of
 from toolkit.parity import ParityGrid, check_parity
 from toolkit.parity.bundle import raise_if_failed
-from toolkit.release import build_bundle
+from toolkit.release import Options, build_bundle
 
 GRID = ParityGrid((1, 2, 3), (1, 2, 13, 29), (5, 0))
 """Holds the shape of the plain export's example among others: a baked graph is right there, and only there."""
@@ -148,9 +148,13 @@ def one_weight_off(array):
 
 
 def step_off_by_one(proto):
-    gather = next(node for node in proto.graph.node if node.op_type == "Gather")
-    tensor = tiny_bundles.initializer(proto, gather.input[1])
-    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) - 1, tensor.name))
+    """The last step but one of the hidden sequence, in place of the last hidden state."""
+    place, node = next((n, node) for n, node in enumerate(proto.graph.node) if node.op_type == "LSTM")
+    wire = node.output[1]
+    node.output[0], node.output[1] = "all_steps", "last_step"
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(-2), "last_but_one"))
+    gather = helper.make_node("Gather", ["all_steps", "last_but_one"], [wire], axis=0)  # [1, batch, hidden_size]
+    proto.graph.node.insert(place + 1, gather)
 
 
 def crossed(first, second):
@@ -228,7 +232,7 @@ def external_data(proto):
 
 
 def unknown_operator(proto):
-    proto.graph.node.append(helper.make_node("Erf", ["forecast"], ["spare"]))
+    proto.graph.node.append(helper.make_node("NonZero", ["forecast"], ["spare"]))
 
 
 def further_output(proto):
@@ -247,7 +251,7 @@ BROKEN_CONTRACT = {
     not_finite: "hold NaN or infinity",
     layout_1: "LSTM with layout=1",
     external_data: "lie outside the file",
-    unknown_operator: "the operator Erf is not on the allow-list",
+    unknown_operator: "the operator NonZero is not on the allow-list",
     further_output: "outputs are forecast",
     renamed_axis: "input x has the axes",
     wrong_opset: "its opset is 19 instead of 18",
@@ -306,19 +310,19 @@ def test_an_existing_bundle_is_left_as_it_was(run, whole, clean, exporting, tmp_
     fault(protos[graph])
     exporting(protos)
     with pytest.raises(error):
-        build_bundle(run, folder, overwrite=True)
+        build_bundle(run, folder, Options(overwrite=True))
     assert tiny_bundles.contents(folder) == tiny_bundles.contents(whole)
     assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_graph_that_depends_on_its_example_leaves_no_bundle(run, clean, monkeypatch, tmp_path):
-    def depending(model, graph, metadata=None, sizes=None):
-        proto = clean()[graph]
-        if sizes is not None:
+    def depending(graph, metadata, sizes, opset):
+        proto = clean()[graph.name]
+        if sizes["batch"] == 5:
             proto.graph.node[0].output[0], proto.graph.node[1].input[0] = "other", "other"
         return proto
 
-    monkeypatch.setattr("toolkit.release.build.export_graph", depending)
+    monkeypatch.setattr("toolkit.release.build.export_torch_graph", depending)
     with pytest.raises(GateError, match="depends on the sizes of the example"):
         build_bundle(run, tmp_path / "tiny")
     assert not list(tmp_path.iterdir())

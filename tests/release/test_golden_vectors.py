@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from toolkit.contract.reports import ParityCase, ParityReport, ParitySummary
+from toolkit.model import torch_graphs
 from toolkit.parity.inputs import InputSource
 from toolkit.release.golden_vectors import golden_cases, golden_tolerances
 from toolkit.runtime.bundle import load_bundle
@@ -10,12 +11,12 @@ from toolkit.runtime.bundle import load_bundle
 
 @pytest.fixture(scope="module")
 def source(run):
-    return InputSource(run.model, run.samples.numpy(), seed=1)
+    return InputSource(torch_graphs(run.model, 12), run.samples.numpy(), seed=1)
 
 
 @pytest.fixture(scope="module")
 def cases(run, source):
-    return golden_cases(source, run.record.model)
+    return golden_cases(source)
 
 
 def report(**tolerances):
@@ -53,12 +54,13 @@ def test_expected_answers_are_the_float64_modules(run, cases):
 
 
 def test_a_source_without_readings_will_do(run):
-    cases = golden_cases(InputSource(run.model, None), run.record.model)
+    cases = golden_cases(InputSource(torch_graphs(run.model), None))
     assert {case.graph for case in cases} == {"windowed", "streaming"}
 
 
 def test_tolerances_are_raw_units_by_target(run, cases):
-    (pressure, temperature) = golden_tolerances("windowed", cases, run.model, report(windowed=[1e-6, 2e-6]))["forecast"]
+    graph = torch_graphs(run.model)["windowed"]
+    (pressure, temperature) = golden_tolerances(graph, cases, report(windowed=[1e-6, 2e-6]))["forecast"]
     scale, offset = run.model.output_scale.double().numpy(), run.model.output_offset.double().numpy()
     assert pressure == pytest.approx(4 * 2e-6 * scale[0] + 4 * np.spacing(np.float32(offset[0] + 10 * scale[0])))
     assert temperature == pytest.approx(4 * 2e-6 * scale[1] + 4 * np.spacing(np.float32(offset[1] + 10 * scale[1])))
@@ -66,17 +68,17 @@ def test_tolerances_are_raw_units_by_target(run, cases):
 
 
 def test_only_the_graphs_own_cases_count(run, cases):
-    few = golden_tolerances("streaming", cases, run.model, report(streaming=[1e-6]))
-    many = golden_tolerances("streaming", cases, run.model, report(streaming=[1e-6], windowed=[1.0]))
+    few = golden_tolerances(torch_graphs(run.model)["streaming"], cases, report(streaming=[1e-6]))
+    many = golden_tolerances(torch_graphs(run.model)["streaming"], cases, report(streaming=[1e-6], windowed=[1.0]))
     assert few == many
     assert set(few) == {"forecast", "hn", "cn"}
-    assert set(golden_tolerances("windowed", cases, run.model, report(windowed=[1e-6]))) == {"forecast"}
+    assert set(golden_tolerances(torch_graphs(run.model)["windowed"], cases, report(windowed=[1e-6]))) == {"forecast"}
 
 
 def test_tolerances_of_the_states(run, cases):
-    rough = golden_tolerances("streaming", cases, run.model, report(streaming=[1e-3]))
+    rough = golden_tolerances(torch_graphs(run.model)["streaming"], cases, report(streaming=[1e-3]))
     assert rough["hn"] == rough["cn"] == (4e-3,)
-    fine = golden_tolerances("streaming", cases, run.model, report(streaming=[1e-30]))
+    fine = golden_tolerances(torch_graphs(run.model)["streaming"], cases, report(streaming=[1e-30]))
     largest = max(np.abs(case.outputs["cn"]).max() for case in cases if case.graph == "streaming")
     assert fine["cn"] == (pytest.approx(64 * np.spacing(largest)),)
 

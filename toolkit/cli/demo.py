@@ -25,7 +25,7 @@ def demo(out: Path) -> None:
     require_extra("train", "demo")
     from toolkit.cli.progress import TrainingProgress
     from toolkit.cli.tables import latency_table, parity_table, training_table
-    from toolkit.release import build_bundle
+    from toolkit.release import Options, build_bundle
     from toolkit.release.plant_demo import benchmark_demo, demo_config, write_demo_plant
     from toolkit.training import load_run, train
 
@@ -37,7 +37,7 @@ def demo(out: Path) -> None:
     with TrainingProgress(config.training.max_epochs) as progress:
         click.echo(training_table(train(config, run, progress, overwrite=True)))
     _heading("3  export and prove", "lstm-edge export runs/demo --out exported/demo")
-    parity = build_bundle(load_run(run), bundle, overwrite=True).parity
+    parity = build_bundle(load_run(run), bundle, Options(overwrite=True)).parity
     click.echo(parity_table(parity))
     _heading("4  measure", "lstm-edge benchmark exported/demo")
     click.echo(latency_table(benchmark_demo(bundle)))

@@ -1,6 +1,7 @@
 """Reports as plain tables."""
 
 from toolkit.cli.console import table
+from toolkit.contract.manifest import BundleManifest
 from toolkit.contract.reports import LatencyReport, LatencyRow, ParityCase, ParityReport, TrainingReport
 
 
@@ -27,7 +28,7 @@ def parity_line(report: ParityReport) -> str:
     """One sentence."""
     summary = report.summary
     verdict = "passed" if report.passed else f"FAILED in {summary.failed}"
-    return f"Parity: {summary.cases} cases, {verdict}; largest difference {summary.worst:.2g} standard deviations"
+    return f"Parity: {summary.cases} cases, {verdict}; largest difference {summary.worst:.2g} {report.unit}".rstrip()
 
 
 def parity_table(report: ParityReport) -> str:
@@ -51,6 +52,13 @@ def parity_table(report: ParityReport) -> str:
     return f"{table(header, rows, left=3)}\n{parity_line(report)}"
 
 
+def precision_lines(manifest: BundleManifest) -> list[str]:
+    """One line for each precision that was measured: what it gained, what it cost, whether it is run."""
+    if manifest.precision is None:
+        return []
+    return [f"{c.graph} in {c.precision}: {c.reason}" for c in manifest.precision.candidates]
+
+
 def latency_table(report: LatencyReport) -> str:
     """One line for each contender in each scenario."""
     header = ["scenario", "contender", "batch", "sequence", "p50 ms", "p90 ms", "p99 ms", "per s", "torch / this"]
@@ -62,13 +70,17 @@ def _latency_cells(row: LatencyRow) -> list[str]:
     provider = row.provider.removesuffix("ExecutionProvider")
     return [
         row.scenario,
-        row.contender if row.contender == "torch" else f"{row.contender} {provider}",
+        row.contender if row.contender == "torch" else f"{row.contender} {provider}{_precision(row)}",
         str(row.batch),
         str(row.sequence),
         *(_number(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms)),
         "-" if row.throughput_per_s is None else f"{row.throughput_per_s:,.0f}",
         "-" if row.ratio_to_torch is None else f"{row.ratio_to_torch:.2f} x",
     ]
+
+
+def _precision(row: LatencyRow) -> str:
+    return "" if row.precision == "fp32" else f" {row.precision}"
 
 
 def _number(value: float | None) -> str:

@@ -1,18 +1,17 @@
 """The golden vectors of a bundle: a few inputs and the float64 module's answers to them."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import FORECAST, INPUT, STATE_PAIRS, GraphName
-from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.reports import ParityReport
-from toolkit.model.lstm import MultivariateLSTM
+from toolkit.model.torch_graph import TorchGraph
 from toolkit.parity.inputs import Feed, InputSource
 from toolkit.parity.reference import references
 from toolkit.runtime.golden import GoldenCase
+from toolkit.runtime.predictors import GuardedGraph
 
 OTHER_CPU = 4.0
 """How much further than parity's tolerance another processor's rounding may lead."""
@@ -21,55 +20,74 @@ FINAL_ULPS = 4.0
 STATE_ULPS = 16.0
 
 
-def golden_cases(source: InputSource, spec: ModelSpec) -> list[GoldenCase]:
+def golden_cases(source: InputSource) -> list[GoldenCase]:
     """Windows and streams of ordinary inputs, with and without a state to start from."""
     plain, rough = source.families
-    window = spec.window_length
-    shapes = (("window", plain, 3, window), ("rough", rough, 2, window + 1), ("short", rough, 1, 2))
     cases: list[GoldenCase] = []
-    for name, family, batch, sequence in shapes:
-        cases.append(_case(source, "windowed", name, source.feed("windowed", family, batch, sequence)))
-        feed = source.feed("streaming", family, batch, sequence)
-        cases.append(_case(source, "streaming", name, _from_zero(feed) if name == "window" else feed))
+    for graph in source.graphs.values():
+        window, least = graph.window_length, graph.min_sizes.get(graph.tensors.sequence_axis or "", 1)
+        shapes = (("window", plain, 3, window), ("rough", rough, 2, window + 1), ("short", rough, 1, 2))
+        for name, family, batch, sequence in shapes:
+            smallest = graph.min_sizes.get(graph.tensors.batch_axis or "", 1)
+            feed = source.feed(graph.name, family, max(batch, smallest), max(sequence, least))
+            cases.append(_case(graph, name, _from_zero(feed, graph) if name == "window" else feed))
     return cases
 
 
-def golden_tolerances(
-    graph: GraphName, cases: list[GoldenCase], model: MultivariateLSTM, parity: ParityReport
-) -> dict[str, tuple[float, ...]]:
-    """For each output the largest allowed difference: by target in raw units, or one figure for a state.
+def golden_tolerances(graph: TorchGraph, cases: list[GoldenCase], parity: ParityReport) -> dict[str, tuple[float, ...]]:
+    """For each output the largest allowed difference: by target in raw units, or one figure for any other output.
 
     Args:
-        graph: whose outputs.
-        cases: the golden cases, for the size of the states.
-        model: for the scale of the targets.
+        graph: whose outputs, and the scale of its targets.
+        cases: the golden cases, for the size of the outputs.
         parity: its tolerances are where these start from.
     """
-    standardised = OTHER_CPU * max(case.tolerance for case in parity.cases if case.graph == graph)
-    scale, offset = model.output_scale.double().numpy(), model.output_offset.double().numpy()
-    raw = standardised * scale + FINAL_ULPS * _ulp(np.abs(offset) + 10.0 * scale)
-    tolerances = {FORECAST: tuple(float(value) for value in raw)}
-    for case in cases:
-        for name in STATE_PAIRS.values() if case.graph == graph else ():
-            if name in case.outputs:
-                largest = float(_ulp(np.abs(case.outputs[name]).max()))
-                tolerances[name] = (max(standardised, OTHER_CPU * STATE_ULPS * largest, *tolerances.get(name, ())),)
+    standardised = OTHER_CPU * max(case.tolerance for case in parity.cases if case.graph == graph.name)
+    own = [case for case in cases if case.graph == graph.name]
+    largest = {
+        tensor.name: max(float(np.abs(case.outputs[tensor.name]).max(initial=0.0)) for case in own)
+        for tensor in graph.tensors.outputs
+    }
+    answer = graph.tensors.answers[0].name
+    # Another output may be far larger than the answer that parity's figures are of.
+    times = {name: max(1.0, size / max(largest[answer], 1e-30)) for name, size in largest.items()}
+    tolerances: dict[str, tuple[float, ...]] = {
+        name: (max(standardised * times[name], OTHER_CPU * STATE_ULPS * float(_ulp(np.float64(size)))),)
+        for name, size in largest.items()
+    }
+    if graph.unscaling is not None:
+        offset, scale = (tensor.double().numpy() for tensor in graph.unscaling)
+        raw = standardised * scale + FINAL_ULPS * _ulp(np.abs(offset) + 10.0 * scale)
+        tolerances[answer] = tuple(float(value) for value in raw)
     return tolerances
 
 
-def _ulp(size: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def variant_tolerances(graph: GuardedGraph, cases: Iterable[GoldenCase]) -> dict[str, tuple[float, ...]]:
+    """The same for a graph whose weights are rounded: `OTHER_CPU` times its own error on the golden cases.
+
+    Args:
+        graph: the variant.
+        cases: of its graph.
+    """
+    worst: dict[str, NDArray[np.float64]] = {}
+    for case in cases:
+        for name, got in graph.run(case.inputs).items():
+            wanted = case.outputs[name]
+            error = np.abs(got.astype(np.float64) - wanted).reshape(-1, wanted.shape[-1]).max(axis=0)
+            floor = OTHER_CPU * STATE_ULPS * _ulp(np.abs(wanted).reshape(-1, wanted.shape[-1]).max(axis=0))
+            worst[name] = np.maximum(np.maximum(error * OTHER_CPU, floor), worst.get(name, np.zeros(1)))
+    answers = {tensor.name for tensor in graph.tensors.answers}
+    return {name: tuple(map(float, each)) if name in answers else (float(each.max()),) for name, each in worst.items()}
+
+
+def _ulp(size: NDArray[np.floating[Any]] | np.float64) -> NDArray[np.float64]:
     return np.asarray(np.spacing(np.asarray(size, np.float32)), np.float64)
 
 
-def _from_zero(feed: Feed) -> Feed:
-    return {name: np.zeros_like(array) if name in STATE_PAIRS else array for name, array in feed.items()}
+def _from_zero(feed: Feed, graph: TorchGraph) -> Feed:
+    return {name: np.zeros_like(array) if name in graph.tensors.states else array for name, array in feed.items()}
 
 
-def _case(source: InputSource, graph: GraphName, name: str, feed: Feed) -> GoldenCase:
-    truth = references(source.model)[0].model
-    tensors = [torch.from_numpy(feed[key]).double() for key in (INPUT, *STATE_PAIRS) if key in feed]
-    with torch.inference_mode():
-        results = (truth(*tensors),) if graph == "windowed" else truth.stream(*tensors)
-    names = (FORECAST, *STATE_PAIRS.values())
-    outputs = {key: tensor.float().numpy() for key, tensor in zip(names, results, strict=False)}
-    return GoldenCase(graph, name, dict(feed), outputs)
+def _case(graph: TorchGraph, name: str, feed: Feed) -> GoldenCase:
+    outputs: Mapping[str, NDArray[np.float64]] = references(graph, feed)[0].run_raw(feed)
+    return GoldenCase(graph.name, name, dict(feed), {key: value.astype(np.float32) for key, value in outputs.items()})
