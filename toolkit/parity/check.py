@@ -325,7 +325,8 @@ def _clearest(cases: list[Measured], tensors: GraphSignature) -> Measured:
 
 def _parting(case: Measured, content: bytes, torch: Torch, tolerances: Mapping[Key, float]) -> Parting | None:
     """The node at which a failing case parts; of a stream in pieces the first piece is looked at."""
-    tolerance = tolerances[case.graph, _family(case), torch.answer]
+    # Within the graph numbers are of the size of one, whatever the answer's own unit is.
+    tolerance = tolerances[case.graph, _family(case), torch.answer] / max(case.scale[torch.answer], 1.0)
     feed = case.feed
     if case.cuts:
         axis = torch.graph.tensors.sequence_axis

@@ -1,0 +1,319 @@
+"""Our exported graph beside torch's default export of the same module, in onnxruntime, under one session policy.
+
+    python benchmarks/export_speed.py --json benchmarks/results/export-speed.json
+
+torch's graph is made in a process of its own each time, because the second LSTM that a process exports is baked to
+the example's sequence length. Where even the first one is (a time-major `nn.LSTM`), its graph does not run at other
+lengths at all; it is then exported again with the very length that is measured, which is the best that can be had of
+it. Both graphs must agree before anything is timed.
+
+Three contenders take turns, all under the toolkit's session policy: both graphs by `session.run`, which compares the
+graphs and nothing else, and ours with buffers bound once, into which each call copies its readings. A session with
+onnxruntime's default options is left out: its idle threads spin, and slow whoever runs next.
+"""
+
+import argparse
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from toolkit.atomic_files import write_text
+from toolkit.benchmark.statistics import median_ratio
+from toolkit.benchmark.timing import Measurement, SystemClock, measure_in_turns, warm_up
+from toolkit.contract.graph_io import GraphName, GraphSignature, TensorSpec
+from toolkit.export.graphs import export_torch_graph
+from toolkit.model.lstm import MultivariateLSTM
+from toolkit.model.torch_graph import TorchGraph, torch_graphs
+from toolkit.runtime.environment import environment
+from toolkit.runtime.session import Session, create_session
+
+CHANNELS, HORIZON, TARGETS = 9, 12, 3
+EXAMPLE = {"batch": 3, "sequence": 29}
+"""Sizes of the example that torch traces."""
+ONCE, AHEAD = 1.0, 1.3
+"""How many times as fast our graph has to be: anywhere, and at batch 1 for a window of 20 and for one step."""
+TOLERANCE = 1e-5
+
+SHAPES = {"windowed": ((1, 20), (1, 60), (64, 60)), "streaming": ((1, 1),)}
+"""(batch, sequence) of each measurement, by graph."""
+
+
+class HandWritten(nn.Module):
+    """As most people write it: states of zeros made in `forward`, the last step picked from all of them."""
+
+    def __init__(self, hidden_size: int, num_layers: int) -> None:
+        super().__init__()
+        self.hidden_size, self.num_layers = hidden_size, num_layers
+        self.lstm = nn.LSTM(CHANNELS, hidden_size, num_layers, batch_first=True)
+        self.fc = nn.Linear(hidden_size, TARGETS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[batch, TARGETS]` from `[batch, sequence, CHANNELS]`."""
+        h0 = torch.zeros(self.num_layers, x.size(0), self.hidden_size)
+        c0 = torch.zeros(self.num_layers, x.size(0), self.hidden_size)
+        out, _ = self.lstm(x, (h0, c0))
+        answer: Tensor = self.fc(out[:, -1, :])
+        return answer
+
+
+class PlainGru(nn.Module):
+    """A GRU and a linear layer on its last step."""
+
+    def __init__(self, hidden_size: int, num_layers: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(CHANNELS, hidden_size, num_layers, batch_first=True)
+        self.head = nn.Linear(hidden_size, TARGETS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[batch, TARGETS]` from `[batch, sequence, CHANNELS]`."""
+        answer: Tensor = self.head(self.gru(x)[0][:, -1])
+        return answer
+
+
+class PlainStep(nn.Module):
+    """An LSTM and a linear layer, state in and out."""
+
+    def __init__(self, hidden_size: int, num_layers: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(CHANNELS, hidden_size, num_layers, batch_first=True)
+        self.head = nn.Linear(hidden_size, TARGETS)
+
+    def forward(self, x: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`[batch, sequence, TARGETS]` and the new state."""
+        out, (hn, cn) = self.lstm(x, (h0, c0))
+        return self.head(out), hn, cn
+
+
+class Step(nn.Module):
+    """The toolkit's streaming module with its states under names, as torch's exporter wants them."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, ...]:
+        """The module's own answer."""
+        answers: tuple[Tensor, ...] = self.module(x, h0, c0)
+        return answers
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A module to be exported.
+
+    Attributes:
+        kind: `forecaster` (the toolkit's own, scaling inside), or one of the modules above.
+        graph: which graph.
+        hidden_size: units of each layer.
+        num_layers: layers.
+    """
+
+    kind: str
+    graph: GraphName
+    hidden_size: int
+    num_layers: int
+
+    @property
+    def name(self) -> str:
+        """What the tables call it."""
+        return f"{self.kind} {self.num_layers} x {self.hidden_size}, {self.graph}"
+
+
+KINDS: tuple[tuple[str, GraphName], ...] = (
+    ("forecaster", "windowed"),
+    ("forecaster", "streaming"),
+    ("hand-written", "windowed"),
+    ("plain GRU", "windowed"),
+    ("plain step", "streaming"),
+)
+SUBJECTS = tuple(
+    Subject(kind, graph, hidden_size, num_layers)
+    for kind, graph in KINDS
+    for hidden_size, num_layers in ((64, 2), (32, 1))
+)
+FOREIGN: dict[str, Callable[[int, int], nn.Module]] = {
+    "hand-written": HandWritten,
+    "plain GRU": PlainGru,
+    "plain step": PlainStep,
+}
+
+
+def torch_graph(subject: Subject) -> TorchGraph:
+    """The subject's module with its names and axes; the same weights in every process."""
+    torch.manual_seed(0)
+    if subject.kind == "forecaster":
+        sizes = (CHANNELS, subject.hidden_size, subject.num_layers)
+        model = MultivariateLSTM(*sizes, horizon=HORIZON, targets=TARGETS, batch_first=True).eval()
+        model.set_scaling(torch.linspace(-3, 3, CHANNELS), torch.linspace(0.5, 2, CHANNELS), range(TARGETS))
+        return torch_graphs(model)[subject.graph]
+    module = FOREIGN[subject.kind](subject.hidden_size, subject.num_layers).eval()
+    x = TensorSpec("x", ("batch", "sequence", CHANNELS))
+    if subject.graph == "windowed":
+        return TorchGraph("windowed", module, GraphSignature((x,), (TensorSpec("y", ("batch", TARGETS)),)))
+    state = (subject.num_layers, "batch", subject.hidden_size)
+    outputs = (TensorSpec("y", ("batch", "sequence", TARGETS)), TensorSpec("hn", state), TensorSpec("cn", state))
+    inputs = (x, TensorSpec("h0", state), TensorSpec("c0", state))
+    return TorchGraph("streaming", module, GraphSignature(inputs, outputs, {"h0": "hn", "c0": "cn"}))
+
+
+def export_by_torch(subject: Subject, sequence: int) -> bytes:
+    """torch's default export. A sequence of 1 is not declared dynamic: torch refuses to, or bakes it."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    graph = torch_graph(subject)
+    sizes = EXAMPLE | {"sequence": sequence}
+    dims = {axis: torch.export.Dim(axis, min=1) for axis, size in sizes.items() if size > 1}
+    axes = [tensor.axes for tensor in graph.tensors.inputs]
+    with torch.no_grad():
+        program = torch.onnx.export(
+            Step(graph.module) if subject.graph == "streaming" else graph.module,
+            tuple(torch.randn([sizes[axis] if isinstance(axis, str) else axis for axis in of]) for of in axes),
+            dynamic_shapes=tuple({n: dims[str(axis)] for n, axis in enumerate(of) if axis in dims} for of in axes),
+            input_names=[tensor.name for tensor in graph.tensors.inputs],
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
+
+
+def in_a_fresh_process(subject: Subject, sequence: int) -> bytes:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(export_by_torch, subject, sequence).result()
+
+
+def feed_of(graph: TorchGraph, batch: int, sequence: int) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    sizes = {"batch": batch, "sequence": sequence}
+    shapes = {t.name: [sizes[axis] if isinstance(axis, str) else axis for axis in t.axes] for t in graph.tensors.inputs}
+    return {name: generator.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def agree(ours: Session, theirs: Session, feed: dict[str, np.ndarray]) -> bool:
+    """Whether torch's graph runs on these shapes; ends the program where it gives something else."""
+    exact = ours.run(None, feed)
+    try:
+        got = theirs.run(None, feed)
+    except Exception:  # onnxruntime raises several unrelated types
+        return False
+    for mine, other in zip(exact, got, strict=True):
+        if mine.shape != other.shape or np.abs(mine - other).max() > TOLERANCE:
+            raise SystemExit("the two graphs give different answers: nothing to compare")
+    return True
+
+
+def measurements(subjects: tuple[Subject, ...], seconds: float) -> Iterator[dict[str, Any]]:
+    """One record for each subject and shape."""
+    for subject in subjects:
+        graph = torch_graph(subject)
+        ours = export_torch_graph(graph).SerializeToString()
+        default = in_a_fresh_process(subject, EXAMPLE["sequence"])
+        for batch, sequence in SHAPES[subject.graph]:
+            feed = feed_of(graph, batch, sequence)
+            theirs, example = runnable(subject, ours, default, feed)
+            calls = contenders(ours, theirs, feed)
+            timed = measure_in_turns(
+                [*calls.values()], SystemClock(), warm_up([*calls.values()], SystemClock(), seconds)
+            )
+            yield {
+                "subject": subject.name,
+                "batch": batch,
+                "sequence": sequence,
+                "torch_example_sequence": example,
+                "nodes": {"ours": node_count(ours), "torch": node_count(theirs)},
+                **figures(dict(zip(calls, timed, strict=True))),
+                "required": AHEAD if (batch, sequence) in ((1, 20), (1, 1)) else ONCE,
+            }
+
+
+def runnable(subject: Subject, ours: bytes, default: bytes, feed: dict[str, np.ndarray]) -> tuple[bytes, int]:
+    """torch's graph that runs on `feed`, and the sequence length of the example that it was traced with."""
+    measured = feed["x"].shape[1]
+    for sequence in (EXAMPLE["sequence"], measured):
+        theirs = default if sequence == EXAMPLE["sequence"] else in_a_fresh_process(subject, sequence)
+        if agree(create_session(ours), create_session(theirs), feed):
+            return theirs, sequence
+    raise SystemExit(f"{subject.name}: torch's graph does not run on the sizes of its own example")
+
+
+def contenders(ours: bytes, theirs: bytes, feed: dict[str, np.ndarray]) -> dict[str, Callable[[], object]]:
+    sessions = {"ours": create_session(ours), "torch": create_session(theirs)}
+    calls: dict[str, Callable[[], object]] = {
+        name: partial(session.run, None, feed) for name, session in sessions.items()
+    }
+    return calls | {"ours_bound": bound(sessions["ours"], feed)}
+
+
+def bound(session: Session, feed: dict[str, np.ndarray]) -> Callable[[], object]:
+    """A call that copies new readings into a bound buffer; states and answers stay in theirs, as two in turns do."""
+    binding = session.io_binding()
+    buffers = {name: array.copy() for name, array in feed.items()}
+    answers = session.run(None, feed)
+    for name, array in buffers.items():
+        binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+    for output, array in zip(session.get_outputs(), answers, strict=True):
+        binding.bind_output(output.name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+
+    def call() -> object:
+        np.copyto(buffers["x"], feed["x"])
+        session.run_with_iobinding(binding)
+        return answers
+
+    return call
+
+
+def figures(timed: dict[str, Measurement]) -> dict[str, Any]:
+    """Ratios to torch's graph under the same policy, medians, and the raw block medians they come from.
+
+    `ratio` compares the graphs alone: how many times as fast ours is.
+    """
+    blocks = {name: measurement.block_medians_ns for name, measurement in timed.items()}
+    return {
+        "ratio": round(median_ratio(blocks["torch"], blocks["ours"]), 3),
+        "ratio_bound": round(median_ratio(blocks["torch"], blocks["ours_bound"]), 3),
+        "p50_us": {name: round(float(np.median(values)) / 1000, 2) for name, values in blocks.items()},
+        "block_medians_ns": {name: [round(value) for value in values] for name, values in blocks.items()},
+    }
+
+
+def node_count(graph: bytes) -> int:
+    return len(onnx.load_from_string(graph).graph.node)
+
+
+def line(record: dict[str, Any]) -> str:
+    p50 = record["p50_us"]
+    return (
+        f"{record['subject']:30} {record['batch']:3} x {record['sequence']:2}"
+        f"  ours {p50['ours']:8.1f} us  torch {p50['torch']:8.1f} us  {record['ratio']:.2f} times as fast"
+        f" (required {record['required']}), bound {record['ratio_bound']:.2f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each measurement (default 5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures are written")
+    options = parser.parse_args()
+    records = []
+    for record in measurements(SUBJECTS, options.seconds):
+        print(line(record), flush=True)
+        records.append(record)
+    if options.json is not None:
+        report = {"environment": environment(), "seconds": options.seconds, "measurements": records}
+        write_text(options.json, json.dumps(report) + "\n")
+
+
+if __name__ == "__main__":
+    main()
