@@ -6,6 +6,7 @@ from torch import nn
 
 from toolkit.errors import InputError, ModelError
 from toolkit.export import lower
+from toolkit.export.lowering import is_lowered
 
 KINDS = {
     "lstm": nn.LSTM,
@@ -114,6 +115,72 @@ def test_a_layer_by_itself_is_lowered_as_well(run_graph):
     x = torch.randn(2, 11, CHANNELS)
     with torch.no_grad():
         assert_equal(run_graph(proto, x), layer(x))
+
+
+class Inquisitive(nn.Module):
+    """Asks its layer what a lowered one might not know."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        assert isinstance(self.layer, nn.LSTM)
+        weight = next(self.parameters())
+        state = weight.new_zeros(1, x.shape[1], HIDDEN), self.layer.weight_hh_l0.new_zeros(1, x.shape[1], HIDDEN)
+        return self.layer(x, state)[1][0] if isinstance(self.layer, nn.LSTM) else self.layer(x, state[0])[1]
+
+
+class Derived(nn.LSTM):
+    """Somebody's own defaults around torch's forward."""
+
+    def __init__(self):
+        super().__init__(CHANNELS, HIDDEN)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: nn.LSTM(CHANNELS, HIDDEN),
+        Derived,
+        lambda: nn.utils.parametrizations.weight_norm(nn.LSTM(CHANNELS, HIDDEN), "weight_hh_l0"),
+    ],
+    ids=["plain", "derived", "parametrised"],
+)
+def test_a_lowered_layer_is_still_what_the_module_around_it_takes_it_for(layer, run_graph):
+    torch.manual_seed(4)
+    module = Inquisitive(layer()).eval()
+    if nn.utils.parametrize.is_parametrized(module.layer):
+        module.layer.parametrizations.weight_hh_l0.original0.data.mul_(2.0)  # so that the norm matters
+    proto = export(module, (torch.randn(29, 3, CHANNELS),), batch_first=False)
+    assert [node.op_type for node in proto.graph.node].count("LSTM") == 1
+    for batch, sequence in SHAPES:
+        x = torch.randn(sequence, batch, CHANNELS)
+        with torch.no_grad():
+            assert_equal(run_graph(proto, x), [module(x)])
+
+
+def test_a_hook_on_a_layer_is_kept(run_graph):
+    torch.manual_seed(5)
+    module = nn.Sequential(nn.GRU(CHANNELS, HIDDEN))
+    module[0].register_forward_hook(lambda layer, given, result: result[0] * 2.0)
+    proto = export(module, (torch.randn(29, 3, CHANNELS),), batch_first=False)
+    x = torch.randn(4, 2, CHANNELS)
+    with torch.no_grad():
+        assert_equal(run_graph(proto, x), [module(x)])
+
+
+class Wilful(nn.LSTM):
+    """Runs otherwise than its kind."""
+
+    def forward(self, x, hx=None):
+        return super().forward(2.0 * x, hx)
+
+
+def test_a_layer_with_a_forward_of_its_own_is_not_taken_for_its_kind():
+    assert is_lowered(Derived())
+    assert not is_lowered(Wilful(CHANNELS, HIDDEN))
+    assert type(lower(nn.Sequential(Wilful(CHANNELS, HIDDEN)))[0]) is Wilful
 
 
 def test_the_module_itself_is_not_changed():

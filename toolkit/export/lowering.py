@@ -46,30 +46,32 @@ def lower(module: nn.Module) -> nn.Module:
     return lowered
 
 
-class OnnxRecurrent(nn.Module):
+class OnnxRecurrent(nn.RNNBase):
     """Stands for an `nn.LSTM`, `nn.GRU` or `nn.RNN` with the same call and the same result.
 
+    It is one of that class, with all that the layer has: a module around it may ask `isinstance(self.rnn, nn.LSTM)`, or
+    make a state like `self.rnn.weight_hh_l0`.
+
     Args:
-        layer: the module whose weights are re-ordered into ONNX's.
+        layer: the module whose weights are re-ordered into ONNX's; it is not changed.
     """
 
     def __init__(self, layer: nn.RNNBase) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
+        own = {name: dict(getattr(layer, name)) for name in ("_parameters", "_buffers", "_modules")}
+        # Weights that are computed at each call (weight_norm and its like) become plain ones.
+        for name in own["_modules"].pop("parametrizations", ()):
+            own["_parameters"][name] = nn.Parameter(getattr(layer, name).detach())
+        self.__dict__.update({**layer.__dict__, **own})
         self.operator = "RNN" if layer.mode.startswith("RNN") else layer.mode
         self.attributes = _attributes(layer)
-        # Everything a surrounding module may read of the layer it thinks it holds.
-        self.mode, self.input_size, self.bias = layer.mode, layer.input_size, layer.bias
-        self.dropout, self.bidirectional, self.proj_size = layer.dropout, layer.bidirectional, layer.proj_size
-        self.hidden_size = layer.hidden_size
-        self.num_layers = layer.num_layers
-        self.batch_first = layer.batch_first
         self.directions = 2 if layer.bidirectional else 1
         for number in range(layer.num_layers):
             for name, tensor in _onnx_weights(layer, number, self.operator).items():
                 self.register_buffer(f"{name}_l{number}", tensor)
         self.eval()
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, hx: State | None = None) -> tuple[Tensor, State]:
         """As the replaced module: every step's output and the last state."""
         if not isinstance(x, Tensor):
             raise ModelError(
@@ -85,7 +87,7 @@ class OnnxRecurrent(nn.Module):
                 fix="give a batch axis",
             )
         x = x.transpose(0, 1) if self.batch_first else x  # [sequence, batch, input_size]
-        given = self._split(state)
+        given = self._split(hx)
         last: list[list[Tensor]] = []
         for number in range(self.num_layers):
             x, *states = self._layer(x, number, [tensors[number] for tensors in given])
@@ -131,6 +133,21 @@ class OnnxRecurrent(nn.Module):
         return _reshape(y, [0, 0, -1], [*y.shape[:2], self.directions * self.hidden_size])
 
 
+class OnnxLSTM(OnnxRecurrent, nn.LSTM):  # type: ignore[misc] # torch's own forward has overloads
+    """An `nn.LSTM` as ONNX's operator."""
+
+
+class OnnxGRU(OnnxRecurrent, nn.GRU):  # type: ignore[misc] # as above
+    """An `nn.GRU` as ONNX's operator."""
+
+
+class OnnxRNN(OnnxRecurrent, nn.RNN):  # type: ignore[misc] # as above
+    """An `nn.RNN` as ONNX's operator."""
+
+
+KINDS: dict[type[nn.RNNBase], type[OnnxRecurrent]] = {nn.LSTM: OnnxLSTM, nn.GRU: OnnxGRU, nn.RNN: OnnxRNN}
+
+
 class OnnxUnflatten(nn.Module):
     """Stands for an `nn.Unflatten` of the last axis.
 
@@ -147,12 +164,26 @@ class OnnxUnflatten(nn.Module):
 
 
 def _replacement(layer: nn.Module) -> nn.Module | None:
-    if type(layer) in (nn.LSTM, nn.GRU, nn.RNN):
+    kind = _kind(layer)
+    if kind is not None:
         assert isinstance(layer, nn.RNNBase)  # for the type checker
-        return OnnxRecurrent(layer)
+        return KINDS[kind](layer)
     if type(layer) is nn.Unflatten and layer.dim == -1 and all(isinstance(n, int) for n in layer.unflattened_size):
         return OnnxUnflatten(layer)
     return None
+
+
+def is_lowered(layer: nn.Module) -> bool:
+    """Whether `lower` makes an ONNX operator of it: a subclass too, and a layer with parametrised weights.
+
+    One that runs otherwise than its kind is somebody's own code and goes through torch's exporter.
+    """
+    return _kind(layer) is not None
+
+
+def _kind(layer: nn.Module) -> type[nn.RNNBase] | None:
+    same = (kind for kind in KINDS if isinstance(layer, kind) and type(layer).forward is kind.forward)
+    return next(same, None)
 
 
 def refuse_projections(module: nn.Module) -> None:
