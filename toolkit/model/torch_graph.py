@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from toolkit.contract.graph_io import GraphName, GraphSignature, graphs_of, signature
+from toolkit.contract.graph_io import SEQUENCE, GraphName, GraphSignature, graphs_of, signature
 from toolkit.model.lstm import MultivariateLSTM, Standardised, StreamingForecaster
 
 Scaling = tuple[Tensor, Tensor]
@@ -48,7 +48,9 @@ class TorchGraph:
 TorchGraphs = Mapping[GraphName, TorchGraph]
 
 
-def torch_graphs(model: MultivariateLSTM, window_length: int = 60) -> dict[GraphName, TorchGraph]:
+def torch_graphs(
+    model: MultivariateLSTM, window_length: int = 60, min_sequence: int = 1
+) -> dict[GraphName, TorchGraph]:
     """The graphs of a forecaster: windowed, and streaming where it has one. The module is used, not copied."""
     shape = model.shape
     modules: dict[GraphName, nn.Module] = {"windowed": model, "streaming": StreamingForecaster(model)}
@@ -61,7 +63,8 @@ def torch_graphs(model: MultivariateLSTM, window_length: int = 60) -> dict[Graph
             Standardised(model),
             (model.input_offset, 1.0 / model.input_scale.double()),
             unscaling,
-            window_length=window_length,
+            {} if min_sequence == 1 else {SEQUENCE: min_sequence},
+            window_length,
         )
         for name in graphs_of(shape)
     }

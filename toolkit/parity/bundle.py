@@ -50,7 +50,7 @@ def graphs_of_bundle(bundle: Bundle, module: nn.Module | None = None) -> dict[Gr
     if bundle.manifest.model is not None:
         if module is not None:
             raise ModelError(f"{bundle.folder} holds its own module", fix="leave --module out")
-        return torch_graphs(model_of(bundle), window_length)
+        return torch_graphs(model_of(bundle), window_length, bundle.manifest.model.min_sequence)
     if module is None:
         model_of(bundle)  # says what is missing
     assert module is not None  # for the type checker

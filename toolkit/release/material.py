@@ -17,7 +17,7 @@ from toolkit.contract.model_spec import Layout, ModelSpec
 from toolkit.contract.records import encode
 from toolkit.contract.signals import SignalSpec
 from toolkit.errors import ConfigError
-from toolkit.export.foreign_graph import foreign_graph
+from toolkit.export.foreign_graph import foreign_graph, refuse_loops
 from toolkit.model.lstm import MultivariateLSTM, model_from_spec
 from toolkit.model.torch_graph import TorchGraph, TorchGraphs, torch_graphs
 from toolkit.release.held_out import HeldOut, Readings, held_out_of, horizon_of
@@ -69,7 +69,7 @@ def material_of_run(run: Run, layout: Layout = "batch-major") -> Material:
     model = _with_layout(run.model, spec)
     samples = run.samples.numpy()
     return Material(
-        torch_graphs(model, spec.window_length),
+        torch_graphs(model, spec.window_length, spec.min_sequence),
         model,
         spec.window_length,
         spec,
@@ -114,6 +114,7 @@ def material_of_module(
         ConfigError: names or a signal that do not fit.
     """
     graph = foreign_graph(module, inputs, outputs, states, window_length=window_length)
+    refuse_loops(graph)
     if signal is not None:
         check_signal(signal, (entry_of(graph),), "--signal", ConfigError)
     samples = held_out = None
