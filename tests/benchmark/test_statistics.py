@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.benchmark.statistics import median_ratio, percentiles, summarise
+from toolkit.benchmark.statistics import median_ratio, percentiles, ratio_interval, summarise
 from toolkit.errors import InputError
 
 SAMPLES = st.lists(st.integers(1, 10**12), min_size=1, max_size=200)
@@ -64,7 +64,13 @@ def test_the_ratio_keeps_half_nanoseconds_and_survives_a_coarse_clock():
 
 
 @pytest.mark.parametrize(
-    "function", [summarise, lambda none: percentiles(none, (50,)), lambda none: median_ratio(none, none)]
+    "function",
+    [
+        summarise,
+        lambda none: percentiles(none, (50,)),
+        lambda none: median_ratio(none, none),
+        lambda none: ratio_interval(none, none),
+    ],
 )
 def test_no_samples_are_refused(function):
     with pytest.raises(InputError, match="at least one sample"):
@@ -74,3 +80,52 @@ def test_no_samples_are_refused(function):
 def test_a_ratio_over_different_rounds_is_refused():
     with pytest.raises(InputError, match="got 2 and 3 rounds"):
         median_ratio([1, 2], [1, 2, 3])
+    with pytest.raises(InputError, match="got 2 and 3 rounds"):
+        ratio_interval([1, 2], [1, 2, 3])
+
+
+RATIOS = st.lists(st.tuples(st.integers(1, 10**9), st.integers(1, 10**9)), min_size=1, max_size=40)
+
+
+@given(rounds=RATIOS)
+def test_the_interval_holds_the_ratio_and_lies_among_the_rounds(rounds):
+    reference, own = zip(*rounds, strict=True)
+    low, high = ratio_interval(reference, own, draws=200)
+    ratios = [a / b for a, b in rounds]
+    assert min(ratios) * (1 - 1e-12) <= low <= high <= max(ratios) * (1 + 1e-12)
+
+
+def test_rounds_that_agree_leave_no_doubt_and_noisy_ones_do():
+    assert ratio_interval([200] * 9, [100] * 9) == (2.0, 2.0)
+    noise = np.random.default_rng(0).uniform(0.5, 2.0, 200)
+    few, many = (ratio_interval(200 * noise[:count], np.full(count, 100)) for count in (15, 200))
+    for low, high in (few, many):
+        assert low < median_ratio(200 * noise, np.full(200, 100)) < high
+    assert many[1] - many[0] < few[1] - few[0]
+
+
+def test_the_interval_is_of_the_median_and_not_of_single_rounds():
+    low, high = ratio_interval([200, 200, 200, 200, 200, 200, 200, 200, 200, 90_000], [100] * 10)
+    assert (low, high) == (2.0, 2.0)
+
+
+def test_the_interval_is_the_same_for_the_same_samples_and_wider_for_more_confidence():
+    noise = np.random.default_rng(1).uniform(100, 300, 30)
+    own = np.full(30, 100)
+    assert ratio_interval(noise, own) == ratio_interval(noise, own)
+    half, most = (ratio_interval(noise, own, confidence=confidence) for confidence in (0.5, 0.99))
+    assert most[0] < half[0] < half[1] < most[1]
+
+
+def test_an_interval_covers_the_true_ratio_as_often_as_it_says():
+    random = np.random.default_rng(2)
+    covered = 0
+    for _ in range(200):
+        ratios = np.exp(random.normal(np.log(1.5), 0.2, 40))
+        low, high = ratio_interval(1000 * ratios, np.full(40, 1000), draws=300)
+        covered += low <= 1.5 <= high
+    assert 180 <= covered <= 200
+
+
+def test_an_interval_survives_a_coarse_clock():
+    assert ratio_interval([5, 5, 5], [0, 0, 0]) == (5.0, 5.0)

@@ -1,6 +1,13 @@
 import pytest
 
-from toolkit.contract.graph_io import STATE_PAIRS, ForecasterShape, TensorSpec, shape_from_spec, signature
+from toolkit.contract.graph_io import (
+    STATE_PAIRS,
+    ForecasterShape,
+    GraphSignature,
+    TensorSpec,
+    shape_from_spec,
+    signature,
+)
 from toolkit.contract.model_spec import ModelSpec
 
 SPEC = ModelSpec(9, 64, 2, horizon=12, targets=3, window_length=60)
@@ -36,3 +43,25 @@ def test_every_state_goes_back_into_its_own_input():
     for given, taken in STATE_PAIRS.items():
         assert streaming.input(given) == TensorSpec(given, STATE)
         assert TensorSpec(taken, STATE) in streaming.outputs
+
+
+@pytest.mark.parametrize(
+    ("axes", "batch", "sequence"),
+    [
+        (("batch", "sequence", 9), "batch", "sequence"),
+        (("T", "N", 9), "N", "T"),
+        (("series", 9, "time"), "series", "time"),
+        ((9, "sequence"), None, "sequence"),
+        ((3, 9), None, None),
+    ],
+)
+def test_which_axis_is_which_goes_by_its_name(axes, batch, sequence):
+    tensors = GraphSignature((TensorSpec("x", axes),), ())
+    assert (tensors.batch_axis, tensors.sequence_axis) == (batch, sequence)
+
+
+def test_the_axis_of_a_state_is_the_batch_whatever_it_is_called():
+    tensors = GraphSignature(
+        (TensorSpec("x", ("a", "b", 9)), TensorSpec("h", (1, "b", 4))), (TensorSpec("hn", (1, "b", 4)),), {"h": "hn"}
+    )
+    assert (tensors.batch_axis, tensors.sequence_axis) == ("b", "a")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from toolkit.contract.graph_io import GraphSignature, TensorSpec
+from toolkit.contract.graph_io import TensorSpec
 from toolkit.errors import ConfigError, ModelError
-from toolkit.export.foreign_graph import foreign_graph
+from toolkit.export.foreign_graph import foreign_graph, refuse_loops
 from toolkit.export.graphs import example_sizes, export_torch_graph
 from toolkit.export.input_spec import parse_tensor
 from toolkit.export.lint import axes_of
@@ -354,16 +354,43 @@ def test_axes_stay_symbolic_under_their_names_in_the_file():
     assert [axes_of(value) for value in proto.graph.output] == [("N", "time - 2", 2), (), ("N", 4)]
 
 
+def looped(layer, step):
+    def answer(net, x):
+        return torch.stack([step(net, x[:, place]) for place in range(x.shape[1])], 1)
+
+    return Calls(answer, layer=layer)
+
+
 @pytest.mark.parametrize(
-    ("inputs", "batch", "sequence"),
+    ("layer", "step", "match"),
     [
-        (["x: float32[batch, sequence, 9]"], "batch", "sequence"),
-        (["x: float32[T, N, 9]"], "N", "T"),
-        (["x: float32[series, 9, time]"], "series", "time"),
-        (["x: float32[9, sequence]"], None, "sequence"),
-        (["x: float32[3, 9]"], None, None),
+        (
+            nn.LSTMCell(4, 6),
+            lambda net, x: net.layer(x)[0],
+            "loop over LSTMCell .*; got 29 and 31 calls of layer; fix: use nn.LSTM, whose operator takes any length",
+        ),
+        (nn.GRUCell(4, 6), lambda net, x: net.layer(x), "loop over GRUCell .*fix: use nn.GRU,"),
+        (nn.Linear(4, 6), lambda net, x: net.layer(x), "loop over Linear .*fix: call it once on the whole, or write"),
     ],
 )
-def test_which_axis_is_which(inputs, batch, sequence):
-    tensors = GraphSignature(tuple(parse_tensor(text) for text in inputs), ())
-    assert (tensors.batch_axis, tensors.sequence_axis) == (batch, sequence)
+def test_a_loop_as_long_as_an_axis_is_refused_before_it_is_traced(layer, step, match):
+    graph = described(looped(layer, step))
+    with pytest.raises(ModelError, match=match):
+        refuse_loops(graph)
+    assert not any(module._forward_pre_hooks for module in graph.module.modules())
+
+
+def test_a_loop_of_a_fixed_length_is_none():
+    refuse_loops(described(looped(nn.LSTMCell(4, 6), lambda net, x: net.layer(x)[0]), "x: float32[batch, 7, 4]"))
+
+    def smoothed(net, x):
+        y = net.lstm(x)[0]
+        for _ in range(5):
+            y = net.layer(y)
+        return y
+
+    refuse_loops(described(Calls(smoothed, layer=nn.Linear(6, 6))))
+
+
+def test_a_branch_is_no_loop():
+    refuse_loops(described(Calls(lambda net, x: net.layer(x) if x.shape[1] > 30 else x * 1, layer=nn.Linear(4, 4))))

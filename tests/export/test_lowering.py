@@ -229,3 +229,32 @@ def test_packed_sequences_are_refused_with_what_to_do_instead(kind):
 def test_single_series_are_refused(kind):
     with pytest.raises(InputError, match="got 2 axes; fix: give a batch axis"):
         lower(KINDS[kind](CHANNELS, HIDDEN))(torch.ones(5, CHANNELS))
+
+
+class Pooled(nn.Module):
+    def __init__(self, *layers):
+        super().__init__()
+        self.pools, self.layer = nn.Sequential(*layers), nn.LSTM(CHANNELS, HIDDEN, batch_first=True)
+
+    def forward(self, x):
+        return self.layer(self.pools(x.transpose(1, 2)).transpose(1, 2))[0]
+
+
+@pytest.mark.parametrize(
+    "pools",
+    [(nn.MaxPool1d(2), nn.MaxPool1d(3, 2, 1)), (nn.MaxPool1d((4,), ceil_mode=True), nn.MaxPool1d(2, 1, dilation=2))],
+    ids=["one behind another", "with everything"],
+)
+def test_a_maximum_over_some_samples_takes_any_length(pools, run_graph):
+    torch.manual_seed(6)
+    module = Pooled(*pools)
+    proto = export(module, (torch.randn(3, 29, CHANNELS),), batch_first=True)
+    for batch, sequence in ((1, 12), (2, 31), (7, 40)):
+        x = torch.randn(batch, sequence, CHANNELS)
+        with torch.no_grad():
+            assert_equal(run_graph(proto, x), [module(x)])
+
+
+def test_a_maximum_that_gives_its_places_is_left_alone():
+    layer = nn.MaxPool1d(2, return_indices=True)
+    assert type(lower(nn.Sequential(layer))[0]) is nn.MaxPool1d

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.contract.graph_io import ForecasterShape, signature
+from toolkit.contract.graph_io import ForecasterShape, GraphSignature, TensorSpec, signature
 from toolkit.errors import InputError
 from toolkit.runtime.bundle import load_bundle
-from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
+from toolkit.runtime.predictors import GuardedGraph, StreamingPredictor, WindowedPredictor
 
 CHANNELS, LAYERS, HIDDEN = 2, 1, 8
 
@@ -210,3 +210,124 @@ def test_series_of_a_batch_do_not_touch_each_other(stream, samples):
     other[1] = 1e6
     beside, _ = stream.advance(other, stream.zero_state(2))
     np.testing.assert_allclose(beside[:1], alone, rtol=1e-6)
+
+
+FURTHER = GraphSignature(
+    (
+        TensorSpec("x", ("time", "N", 2)),
+        TensorSpec("static", ("N", 3)),
+        TensorSpec("table", (4, "ahead")),
+        TensorSpec("h0", (1, "N", 6)),
+    ),
+    (TensorSpec("y", ("time", "N")), TensorSpec("hn", (1, "N", 6)), TensorSpec("sums", ("ahead",))),
+    {"h0": "hn"},
+)
+
+
+class Batchy:
+    """Answers that depend on everyone in the call, as those of an int8 graph do."""
+
+    def __init__(self):
+        self.batches = []
+
+    def run(self, outputs, feed):
+        assert list(feed) == [tensor.name for tensor in FURTHER.inputs]
+        assert outputs == [tensor.name for tensor in FURTHER.outputs]
+        self.batches.append(feed["x"].shape[1])
+        scale = max(np.abs(feed["x"]).max(), np.abs(feed["static"]).max())
+        return [feed["x"].sum(-1) + scale, feed["h0"] + scale, feed["table"].sum(0)]
+
+
+def further(batch, seed=0):
+    random = np.random.default_rng(seed)
+    shapes = {"x": (5, batch, 2), "static": (batch, 3), "table": (4, 7), "h0": (1, batch, 6)}
+    return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_one_series_at_a_time_no_answer_depends_on_the_others():
+    session = Batchy()
+    graph = GuardedGraph(session, FURTHER, one_series=True)
+    feed = further(3)
+    wild = {name: array.copy() for name, array in feed.items()}
+    wild["x"][:, 1:] = 1e6
+    wild["static"][1:] = -1e6
+    plain, beside = graph.run(feed), graph.run(wild)
+    alone = graph.run({**further(3), "x": feed["x"][:, :1], "static": feed["static"][:1], "h0": feed["h0"][:, :1]})
+    assert session.batches == [1] * 7
+    for answers in (plain, beside):
+        np.testing.assert_array_equal(answers["y"][:, :1], alone["y"])
+        np.testing.assert_array_equal(answers["hn"][:, :1], alone["hn"])
+    assert [plain[name].shape for name in ("y", "hn", "sums")] == [(5, 3), (1, 3, 6), (7,)]
+    np.testing.assert_array_equal(plain["sums"], feed["table"].sum(0))
+
+
+def test_all_series_in_one_call_where_nothing_forbids_it():
+    session = Batchy()
+    answers = GuardedGraph(session, FURTHER).run(further(3))
+    assert session.batches == [3]
+    assert answers["y"].shape == (5, 3)
+
+
+def test_the_order_in_which_inputs_are_given_does_not_matter():
+    feed = further(2)
+    turned = dict(reversed(feed.items()))
+    first, second = (GuardedGraph(Batchy(), FURTHER).run(each) for each in (feed, turned))
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+
+
+def without(feed, name):
+    return {key: array for key, array in feed.items() if key != name}
+
+
+WRONG_FEEDS = {
+    "no further input": (lambda feed: without(feed, "static"), "the inputs lack static; allowed: x, static, table, h0"),
+    "no state": (lambda feed: without(feed, "h0"), "the inputs lack h0"),
+    "nothing": (lambda feed: {}, "the inputs lack x"),
+    "an unknown input": (lambda feed: {**feed, "c0": feed["h0"]}, "the inputs hold c0; allowed: x, static, table, h0"),
+    "a misspelt input": (lambda feed: {**without(feed, "static"), "statics": feed["static"]}, "the inputs lack static"),
+    "another batch": (
+        lambda feed: {**feed, "static": readings(3, 3)},
+        "the inputs hold different sizes of N; got 2 and 3",
+    ),
+    "no series": (lambda feed: {**feed, "static": readings(0, 3)}, "static is empty; got N 0"),
+    "a further input that is no number": (
+        lambda feed: {**feed, "table": with_value(feed["table"], np.nan)},
+        "table holds a value that is not finite; got nan at [3, 6]",
+    ),
+    "a further input of doubles": (
+        lambda feed: {**feed, "table": feed["table"].astype(float)},
+        "table has the wrong type",
+    ),
+    "a further input too short": (
+        lambda feed: {**feed, "table": readings(4, 2)},
+        "table is too short; got ahead 2; allowed: 3 or more",
+    ),
+}
+
+
+@pytest.mark.parametrize("one_series", [False, True])
+@pytest.mark.parametrize("name", WRONG_FEEDS)
+def test_a_wrong_feed_never_reaches_the_session(name, one_series):
+    change, message = WRONG_FEEDS[name]
+    session = Batchy()
+    graph = GuardedGraph(session, FURTHER, {"ahead": 3}, one_series)
+    refused(lambda: graph.run(change(further(2))), message)
+    assert session.batches == []
+
+
+def test_predictors_take_further_inputs_by_name():
+    session = Batchy()
+    feed = further(2)
+    predictor = StreamingPredictor(session, FURTHER, one_series=True)
+    state = predictor.zero_state(2)
+    assert set(state) == {"h0"}
+    answer, new = predictor.advance(feed["x"], state, static=feed["static"], table=feed["table"])
+    assert answer.shape == (5, 2)
+    assert set(new) == {"h0"}
+    assert session.batches == [1, 1]
+    refused(lambda: predictor.advance(feed["x"], state, static=feed["static"]), "the inputs lack table")
+    tensors = GraphSignature(FURTHER.inputs[:2], (TensorSpec("y", ("time", "N")),))
+    windowed = WindowedPredictor(Recorder("answer"), tensors)
+    assert windowed.predict(feed["x"], static=feed["static"]) == "answer"
+    refused(lambda: windowed.predict(feed["x"]), "the inputs lack static; allowed: x, static")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch._dynamo import OptimizedModule
 from toolkit.contract.graph_io import Axis, GraphSignature, TensorSpec
 from toolkit.errors import ConfigError, ModelError, ToolkitError
 from toolkit.export.foreign import refuse_unstorable
-from toolkit.export.graphs import example_sizes
+from toolkit.export.graphs import CELLS, example_sizes
 from toolkit.export.lowering import refuse_projections
 from toolkit.model.torch_graph import TorchGraph
 
@@ -70,6 +71,42 @@ def foreign_graph(
     _check_states(states, bare, specs)
     tensors = GraphSignature(tuple(inputs), specs, states)
     return TorchGraph(graph.name, called, tensors, min_sizes=least, window_length=window_length)
+
+
+def refuse_loops(graph: TorchGraph) -> None:
+    """Refuses a module with a layer that is called as often as an axis is long: a trace holds the example's steps.
+
+    The export refuses it too, but only once each of the steps is traced, which takes ten seconds.
+
+    Raises:
+        ModelError: names the layer.
+    """
+    layers = {name: layer for name, layer in graph.module.named_modules() if not list(layer.children())}
+    counts = [_calls(graph, layers, example_sizes(graph, which)) for which in (0, 1)]
+    # Of one call and none a branch may be the reason.
+    found = next((name for name in layers if 1 < counts[0][name] != counts[1][name] > 1), None)
+    if found is not None:
+        layer = type(layers[found]).__name__
+        whole = f"use nn.{layer.removesuffix('Cell')}, whose operator takes any length"
+        raise ModelError(
+            f"a Python loop over {layer} runs as often as an axis of the inputs is long, which no graph can",
+            got=f"{counts[0][found]} and {counts[1][found]} calls of {found.removeprefix('module.')}",
+            fix=f"{whole if isinstance(layers[found], CELLS) else 'call it once on the whole'}, or write the size of "
+            "that axis in --input",
+        )
+
+
+def _calls(graph: TorchGraph, layers: Mapping[str, nn.Module], sizes: Sizes) -> Counter[str]:
+    count: Counter[str] = Counter()
+    hooks = [
+        layer.register_forward_pre_hook(lambda *_, name=name: count.update([name])) for name, layer in layers.items()
+    ]
+    try:
+        _run(graph.module, graph.tensors, sizes)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return count
 
 
 class CalledWithStates(nn.Module):

@@ -18,7 +18,7 @@ from toolkit.contract.manifest import OPSET
 from toolkit.errors import ModelError, ToolkitError
 from toolkit.export.graph_view import rename
 from toolkit.export.lint import axes_of
-from toolkit.export.lowering import lower
+from toolkit.export.lowering import is_lowered, lower
 from toolkit.export.opsets import check_opset, lowest_ir_version
 from toolkit.export.simplify import simplify
 from toolkit.model.lstm import MultivariateLSTM
@@ -90,11 +90,12 @@ def export_torch_graph(
         The ONNX model, weights inside, named axes symbolic under their names.
 
     Raises:
-        ModelError: a layer that cannot be exported, or an axis that would be baked.
+        ModelError: a layer that cannot be exported, in this opset or at all, or an axis that would be baked.
         ConfigError: an opset that torch or the installed onnxruntime does not take.
     """
     check_opset(opset)
     proto = _trace(lower(_AsGraph(graph.module)), graph, sizes or example_sizes(graph), opset)
+    _check_written(proto, opset)
     _check_axes(proto, graph)
     _tidy(proto)
     simplify(proto)
@@ -209,6 +210,15 @@ def _rename_axes(proto: onnx.ModelProto, names: Mapping[str, str], tensors: Grap
                 dim.dim_param = axis
 
 
+def _check_written(proto: onnx.ModelProto, opset: int) -> None:
+    """Refuses a graph in another opset: torch 2.13 writes 18 for a GELU in 26 or later, and only logs it."""
+    written = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
+    if written != opset:
+        raise ModelError(
+            f"torch cannot write this module in opset {opset}", got=f"opset {written}", fix="a lower --opset"
+        )
+
+
 def _check_axes(proto: onnx.ModelProto, graph: TorchGraph) -> None:
     """Refuses a trace that baked an axis, with the reason where it is known.
 
@@ -217,14 +227,23 @@ def _check_axes(proto: onnx.ModelProto, graph: TorchGraph) -> None:
     for value, tensor in zip(proto.graph.input, graph.tensors.inputs, strict=False):
         for got, wanted in zip(axes_of(value), tensor.axes, strict=False):
             if isinstance(wanted, str) and isinstance(got, int):
-                cell = next((type(m).__name__ for m in graph.module.modules() if isinstance(m, CELLS)), None)
-                reason = f"a Python loop over {cell}" if cell else "a Python loop or a number taken from its size"
-                layer = cell.removesuffix("Cell") if cell else "LSTM"
+                reason, fix = _reason_for_baking(graph.module)
                 raise ModelError(
                     f"the axis {wanted} of {tensor.name} would be baked at the example's {got}: {reason}",
                     allowed="modules that take any size of it",
-                    fix=f"use nn.{layer}, whose operator takes any length, or write the size in --input",
+                    fix=f"{fix}, or write the size in --input",
                 )
+
+
+def _reason_for_baking(module: nn.Module) -> tuple[str, str]:
+    """What in a module may have written down the example's size, and what to do instead."""
+    for layer in module.modules():
+        name = type(layer).__name__
+        if isinstance(layer, CELLS):
+            return f"a Python loop over {name}", f"use nn.{name.removesuffix('Cell')}, whose operator takes any length"
+        if isinstance(layer, nn.RNNBase) and not is_lowered(layer):
+            return f"{name} has a forward of its own", "hold an nn.LSTM and call it instead of deriving from it"
+    return "a Python loop or a number taken from its size", "use nn.LSTM, whose operator takes any length"
 
 
 def _tidy(proto: onnx.ModelProto) -> None:

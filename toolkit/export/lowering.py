@@ -163,6 +163,24 @@ class OnnxUnflatten(nn.Module):
         return _reshape(x, [0] * (x.dim() - 1) + self.sizes, [*x.shape[:-1], *self.sizes])
 
 
+class FlatMaxPool(nn.Module):
+    """Stands for an `nn.MaxPool1d`: the same over an image of one row.
+
+    torch 2.13's exporter bakes the length of what a one-dimensional maximum takes, and leaves this one's free.
+    """
+
+    def __init__(self, layer: nn.MaxPool1d) -> None:
+        super().__init__()
+        sizes = zip((1, 1, 0, 1), (layer.kernel_size, layer.stride, layer.padding, layer.dilation), strict=True)
+        pairs = [(row, int(size[0] if isinstance(size, Sequence) else size)) for row, size in sizes]
+        self.pool = nn.MaxPool2d(*pairs, ceil_mode=layer.ceil_mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., channels, n]` to `[..., channels, fewer]`."""
+        pooled: Tensor = self.pool(x.unsqueeze(-2)).squeeze(-2)  # [..., channels, 1, n]
+        return pooled
+
+
 def _replacement(layer: nn.Module) -> nn.Module | None:
     kind = _kind(layer)
     if kind is not None:
@@ -170,6 +188,8 @@ def _replacement(layer: nn.Module) -> nn.Module | None:
         return KINDS[kind](layer)
     if type(layer) is nn.Unflatten and layer.dim == -1 and all(isinstance(n, int) for n in layer.unflattened_size):
         return OnnxUnflatten(layer)
+    if type(layer) is nn.MaxPool1d and not layer.return_indices:
+        return FlatMaxPool(layer)
     return None
 
 

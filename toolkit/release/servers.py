@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from toolkit.contract.manifest import GraphEntry
-from toolkit.errors import GateError
+from toolkit.errors import ConfigError, GateError
 from toolkit.release.ort_format import ort_files
 from toolkit.release.triton import triton_config
 from toolkit.runtime.session import create_session
@@ -28,7 +28,11 @@ def server_files(
     Raises:
         GateError: a converted graph answers otherwise.
         ModelError: a graph that Triton cannot serve.
+        ConfigError: another server.
     """
+    unknown = next((server for server in servers if server not in SERVERS), None)
+    if unknown is not None:
+        raise ConfigError("--with", got=repr(unknown), allowed=", ".join(SERVERS))
     found: dict[str, bytes] = {}
     if "triton" in servers:
         for entry in (entry for entry in entries if entry.preferred):
@@ -58,5 +62,5 @@ def _check_same_answers(entry: GraphEntry, graph: bytes, converted: bytes) -> No
         for tensor in entry.inputs
     }
     before, after = (create_session(content, None, entry.file).run(None, feed) for content in (graph, converted))
-    if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
+    if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=True)):
         raise GateError(f"{entry.file} answers otherwise in onnxruntime's own format")

@@ -177,7 +177,7 @@ def check_feed(feed: Feed, tensors: GraphSignature, min_sizes: Mapping[str, int]
                 raise InputError(f"the inputs hold different sizes of {axis}", got=f"{sizes[axis]} and {size}")
     for axis, least in min_sizes.items():
         if sizes[axis] < least:
-            first = tensors.data[0].name
+            first = next(tensor.name for tensor in tensors.inputs if axis in tensor.axes)
             raise InputError(f"{first} is too short", got=f"{axis} {sizes[axis]}", allowed=f"{least} or more")
     return sizes
 
