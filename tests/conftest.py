@@ -45,7 +45,7 @@ def folder(whole: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _operators_read_once() -> Iterator[None]:
     """torch reads its operators anew at every export, for 0.6 s each: half the time of a test of a small export."""
-    from verdicts import operators_read_once
+    from toolkit.export.graphs import operators_read_once
 
     with operators_read_once():
         yield

@@ -1,7 +1,5 @@
 """One verdict on an export, reached as building a bundle reaches it: two exports, the gate, parity on a small grid."""
 
-import contextlib
-import functools
 from dataclasses import dataclass
 
 import onnx
@@ -83,19 +81,3 @@ def compared(graph, proto, grid=GRID, samples=None):
     first = next(case for case in report.cases if not case.passed)
     reason = f"batch {first.batch}, sequence {first.sequence}: {first.problem or first.ort_error}"
     return Verdict("parity", f"{reason}; parts at {report.parting}", proto, report)
-
-
-@contextlib.contextmanager
-def operators_read_once():
-    """torch 2.13 reads all of its 500 operators' sources anew for each export, which takes half of its time.
-
-    They do not change between exports, so tests with many of them let torch keep what it read.
-    """
-    from torch.onnx._internal.exporter._registration import ONNXRegistry
-
-    read = vars(ONNXRegistry)["from_torchlib"]
-    ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
-    try:
-        yield
-    finally:
-        ONNXRegistry.from_torchlib = read

@@ -74,11 +74,10 @@ EXPORTS = {
 def exports():
     """Each graph and its proto, all made before any is looked at, in one process and in this order."""
     made = {}
-    with verdicts.operators_read_once():
-        for number, (name, make) in enumerate(EXPORTS.items()):
-            torch.manual_seed(0)
-            graph = make()
-            made[name] = graph, export_torch_graph(graph, sizes=example_sizes(graph, number % 2))
+    for number, (name, make) in enumerate(EXPORTS.items()):
+        torch.manual_seed(0)
+        graph = make()
+        made[name] = graph, export_torch_graph(graph, sizes=example_sizes(graph, number % 2))
     return made
 
 

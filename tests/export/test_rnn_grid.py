@@ -35,12 +35,6 @@ def number_of(case):
     return f"{kind}-{layers}-{direction}-{state}-{packing}-dropout {dropout}".replace(" ", "_")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with verdicts.operators_read_once():
-        yield
-
-
 class Recurrent(nn.Module):
     """One case: states as arguments of their own, all of its tensors as answers."""
 

@@ -8,7 +8,6 @@ import importlib.util
 import sys
 
 import pytest
-import verdicts
 
 COUNT, STEPS = 20, 25
 
@@ -22,12 +21,6 @@ def models(root):
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with verdicts.operators_read_once():
-        yield
 
 
 @pytest.mark.parametrize("number", range(COUNT))

@@ -22,12 +22,6 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with verdicts.operators_read_once():
-        yield
-
-
 def made(kind):
     torch.manual_seed(4)
     return KINDS[kind]().eval()

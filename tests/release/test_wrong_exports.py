@@ -129,12 +129,6 @@ def cases(table):
     return [pytest.param(name, kind, id=f"{name}: {kind}") for name, (_, kinds, _) in table.items() for kind in kinds]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with verdicts.operators_read_once():
-        yield
-
-
 @pytest.mark.parametrize("kind", ALL)
 def test_a_clean_graph_passes(kind):
     graph, proto = wrong.clean(kind)

@@ -1,6 +1,8 @@
 """Exports graphs whose named axes stay dynamic: the contract's own, and those of anyone's module."""
 
 import contextlib
+import functools
+import importlib
 import io
 import logging
 import re
@@ -11,6 +13,7 @@ import onnx
 import torch
 import torch._dynamo  # here, because an interrupt while torch imports it lazily is swallowed
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from toolkit import __version__
 from toolkit.contract.graph_io import METADATA_PREFIX, STANDARDISED, GraphName, GraphSignature, TensorSpec, signature
@@ -107,6 +110,25 @@ def export_torch_graph(
     return proto
 
 
+@contextlib.contextmanager
+def operators_read_once() -> Iterator[None]:
+    """Lets torch keep the operators that it knows: it reads all of them anew at each export, half of an export's time.
+
+    The place is private to torch; where it is not there, exports only take longer.
+    """
+    try:
+        registry = importlib.import_module("torch.onnx._internal.exporter._registration").ONNXRegistry
+        read = vars(registry)["from_torchlib"]
+        registry.from_torchlib = staticmethod(functools.cache(registry.from_torchlib))
+    except (ImportError, AttributeError, KeyError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        registry.from_torchlib = read
+
+
 class _AsGraph(nn.Module):
     """Any module, called with a flat tuple and answering with one."""
 
@@ -127,7 +149,7 @@ def _trace(module: nn.Module, graph: TorchGraph, sizes: Mapping[str, int], opset
         {place: dims[axis] for place, axis in enumerate(tensor.axes) if isinstance(axis, str)}
         for tensor in tensors.inputs
     )
-    with _without_torch_noise(), torch.no_grad(), _as_model_error(graph):
+    with _without_torch_noise(), _without_validation(), torch.no_grad(), _as_model_error(graph):
         program = torch.onnx.export(
             module,
             tuple(_example(tensor, sizes) for tensor in tensors.inputs),
@@ -197,6 +219,17 @@ def _without_torch_noise() -> Iterator[None]:
         logging.disable(disabled)
 
 
+@contextlib.contextmanager
+def _without_validation() -> Iterator[None]:
+    """A probabilistic head holds a distribution of torch's, which looks at the numbers it is given: no graph can."""
+    validated = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(validated)
+
+
 def _rename_axes(proto: onnx.ModelProto, names: Mapping[str, str], tensors: GraphSignature) -> None:
     """Gives symbolic axes the names they were asked for, in expressions such as `sequence - 2` too."""
     values = (*proto.graph.input, *proto.graph.output, *proto.graph.value_info)
@@ -243,7 +276,8 @@ def _reason_for_baking(module: nn.Module) -> tuple[str, str]:
             return f"a Python loop over {name}", f"use nn.{name.removesuffix('Cell')}, whose operator takes any length"
         if isinstance(layer, nn.RNNBase) and not is_lowered(layer):
             return f"{name} has a forward of its own", "hold an nn.LSTM and call it instead of deriving from it"
-    return "a Python loop or a number taken from its size", "use nn.LSTM, whose operator takes any length"
+    reason = "a Python loop, F.max_pool1d or a number taken from its size"
+    return reason, "use nn.LSTM and nn.MaxPool1d, which take any length"
 
 
 def _tidy(proto: onnx.ModelProto) -> None:

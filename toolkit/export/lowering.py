@@ -172,8 +172,10 @@ class FlatMaxPool(nn.Module):
     def __init__(self, layer: nn.MaxPool1d) -> None:
         super().__init__()
         sizes = zip((1, 1, 0, 1), (layer.kernel_size, layer.stride, layer.padding, layer.dilation), strict=True)
-        pairs = [(row, int(size[0] if isinstance(size, Sequence) else size)) for row, size in sizes]
-        self.pool = nn.MaxPool2d(*pairs, ceil_mode=layer.ceil_mode)
+        kernel, stride, padding, dilation = (
+            (row, int(size[0] if isinstance(size, Sequence) else size)) for row, size in sizes
+        )
+        self.pool = nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=layer.ceil_mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., channels, n]` to `[..., channels, fewer]`."""
