@@ -154,7 +154,7 @@ def _reason_against(speed: Speed, loss: float | None, max_loss: float, *, must_b
         return f"not kept: its error on held-out readings is {grown}, {100 * max_loss:g} % are allowed"
     if must_be_faster and loss is None:
         return "not kept: no held-out readings of what its answer forecasts, to measure its error on"
-    if must_be_faster and high < 1.0:
+    if must_be_faster and high < 1.0 / LEAST_GAIN:
         return f"not worth it: {1 / ratio:.2f} times slower than fp32 here"
     if must_be_faster and low < LEAST_GAIN:
         return f"not worth it: {ratio:.2f} times as fast as fp32 here ({low:.2f} to {high:.2f}), no gain beyond noise"
