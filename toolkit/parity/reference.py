@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from toolkit.model.torch_graph import TorchGraph, flat
 from toolkit.parity.inputs import Feed
+from toolkit.parity.torch_trace import default_dtype
 
 Floats = NDArray[np.floating[Any]]
 Outputs = dict[str, NDArray[np.float64]]
@@ -42,7 +43,7 @@ class TorchReference:
 
     def _run(self, module: torch.nn.Module, feed: Feed) -> Outputs:
         tensors = [torch.from_numpy(feed[tensor.name]).to(self.dtype) for tensor in self.graph.tensors.inputs]
-        with torch.inference_mode(), _default_dtype(self.dtype):
+        with torch.inference_mode(), default_dtype(self.dtype):
             results = flat(module(*tensors))
         names = [tensor.name for tensor in self.graph.tensors.outputs]
         return {name: tensor.double().numpy() for name, tensor in zip(names, results, strict=True)}
@@ -64,17 +65,6 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-@contextlib.contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """A module that makes a zero state of its own makes it in torch's default type."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def references(graph: TorchGraph, feed: Feed | None = None) -> tuple[TorchReference, TorchReference]:

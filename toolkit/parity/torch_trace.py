@@ -122,7 +122,7 @@ def _run(module: nn.Module, inputs: Sequence[NDArray[Any]], dtype: torch.dtype) 
     tensors = [tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in tensors]
     for number, tensor in enumerate(tensors):
         recorder.keep(tensor, Traced(f"input {number}", "input", _array(tensor)))
-    with _default_dtype(dtype), torch.no_grad(), _as_model_error(), recorder:
+    with default_dtype(dtype), torch.no_grad(), _as_model_error(), recorder:
         returned = copied(*tensors)
     answers = list(_tensors(returned))
     found = tuple(recorder.step_of(tensor) for tensor in answers)
@@ -138,7 +138,7 @@ def _as_model_error() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Many modules make their first state with `torch.zeros(...)`, which has to have the weights' type."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

@@ -69,16 +69,7 @@ class GuardedGraph:
         }
 
 
-class WindowedPredictor:
-    """A window in, an answer out, no state.
-
-    Args:
-        session: of a windowed graph.
-        tensors: the graph's signature.
-        min_sizes: the smallest size of an axis that the graph takes, where that is above 1.
-        one_series: see `GuardedGraph`.
-    """
-
+class _Predictor:
     def __init__(
         self,
         session: Session,
@@ -88,6 +79,17 @@ class WindowedPredictor:
         one_series: bool = False,
     ) -> None:
         self.graph = GuardedGraph(session, tensors, min_sizes or {}, one_series)
+
+
+class WindowedPredictor(_Predictor):
+    """A window in, an answer out, no state.
+
+    Args:
+        session: of a windowed graph.
+        tensors: the graph's signature.
+        min_sizes: the smallest size of an axis that the graph takes, where that is above 1.
+        one_series: see `GuardedGraph`.
+    """
 
     def predict(self, x: Array, **others: Array) -> Array:
         """Answers a batch of windows.
@@ -106,7 +108,7 @@ class WindowedPredictor:
         return self.graph.run({readings: x, **others})[answer]
 
 
-class StreamingPredictor:
+class StreamingPredictor(_Predictor):
     """New samples and a state in, an answer after each sample and the new state out.
 
     Args:
@@ -115,16 +117,6 @@ class StreamingPredictor:
         min_sizes: the smallest size of an axis that the graph takes, where that is above 1.
         one_series: see `GuardedGraph`.
     """
-
-    def __init__(
-        self,
-        session: Session,
-        tensors: GraphSignature,
-        min_sizes: Mapping[str, int] | None = None,
-        *,
-        one_series: bool = False,
-    ) -> None:
-        self.graph = GuardedGraph(session, tensors, min_sizes or {}, one_series)
 
     def zero_state(self, batch: int) -> dict[str, Array]:
         """The state before the first sample of `batch` series."""
