@@ -110,6 +110,7 @@ def graph_with(**changes):
         (graph_with(inputs=[{"name": "x", "axes": ["batch", "sequence", 5]}], states={}), "names other channels"),
         (graph_with(min_sizes={"sequence": 0}), "min_sizes"),
         (graph_with(min_sizes={"time": 2}), "min_sizes"),
+        (graph_with(precision="int8"), "in int8: one_series"),
     ],
 )
 def test_a_graph_that_contradicts_itself_is_refused(text, words):

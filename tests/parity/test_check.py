@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 from toolkit.contract.reports import Divergence, report_to_json
 from toolkit.errors import BundleError
 from toolkit.export import export_graph
+from toolkit.model import torch_graphs
 from toolkit.parity import ParityGrid, check_parity
 from toolkit.parity.bundle import check_bundle
 from toolkit.runtime.bundle import load_bundle
@@ -243,3 +244,18 @@ def test_a_check_is_repeated_exactly(model, graphs, report, grid):
     other = check_parity(model, graphs, dataclasses.replace(grid, seed=7))
     assert other.passed
     assert other.cases != report.cases
+
+
+class Dice(torch.nn.Module):
+    """Keeps its dropout on."""
+
+    def forward(self, x):
+        return torch.nn.functional.dropout(x, 0.5)
+
+
+def test_a_module_that_does_not_repeat_its_answers_passes_nothing(model, graphs):
+    rolled = torch_graphs(model)["windowed"]
+    rolled = dataclasses.replace(rolled, judged=torch.nn.Sequential(rolled.judged.model, Dice()), unscaling=None)
+    report = check_parity({"windowed": rolled}, {"windowed": graphs["windowed"]}, ParityGrid((2,), (5,), ()))
+    assert not any(case.passed for case in report.cases)
+    assert "answers otherwise when it is asked again" in report.cases[0].problem

@@ -238,6 +238,8 @@ def _check_entry(entry: GraphEntry) -> None:
     for given, new in tensors.states.items():
         if given not in inputs or inputs[given] != outputs.get(new):
             raise BundleError(f"{where}: state {given}={new}", allowed="an input and an output of the same axes")
+    if entry.precision == "int8" and not entry.one_series:
+        raise BundleError(f"{where} in int8: one_series", got="false", allowed="true: one scale serves a whole batch")
     if not tensors.data or not tensors.answers:
         raise BundleError(f"{where} has nothing but states")
     if not set(entry.min_sizes) <= set(tensors.symbolic_axes) or not all(n >= 1 for n in entry.min_sizes.values()):
