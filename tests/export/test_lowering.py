@@ -128,7 +128,7 @@ class Inquisitive(nn.Module):
         assert isinstance(self.layer, nn.LSTM)
         weight = next(self.parameters())
         state = weight.new_zeros(1, x.shape[1], HIDDEN), self.layer.weight_hh_l0.new_zeros(1, x.shape[1], HIDDEN)
-        return self.layer(x, state)[1][0] if isinstance(self.layer, nn.LSTM) else self.layer(x, state[0])[1]
+        return self.layer(input=x, hx=state)[1][0] if isinstance(self.layer, nn.LSTM) else self.layer(x, state[0])[1]
 
 
 class Derived(nn.LSTM):

@@ -71,8 +71,9 @@ class OnnxRecurrent(nn.RNNBase):
                 self.register_buffer(f"{name}_l{number}", tensor)
         self.eval()
 
-    def forward(self, x: Tensor, hx: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, input: Tensor, hx: State | None = None) -> tuple[Tensor, State]:  # noqa: A002 - torch's own name
         """As the replaced module: every step's output and the last state."""
+        x = input
         if not isinstance(x, Tensor):
             raise ModelError(
                 f"{self.operator}: a packed sequence cannot be exported: how long each series is depends on the data",
