@@ -23,13 +23,10 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from toolkit.errors import GateError, ModelError
+from toolkit.export.lint import INT8_OPERATORS
 from toolkit.export.quantised_lint import INT8_DOMAIN, LEAST_HALVED, fp16_problems, halvable, quantisation_problems
-from toolkit.runtime.graph_wiring import QUANTISED_LSTM
 
 __all__ = ["FP16_OPERATORS", "INT8_DOMAIN", "INT8_OPERATORS", "to_fp16", "to_int8"]
-
-INT8_OPERATORS = frozenset({QUANTISED_LSTM})
-"""Operators of `INT8_DOMAIN` that an int8 graph may hold besides those of a float32 graph."""
 
 FP16_OPERATORS = frozenset({"Cast"})
 """Operators that a graph with weights in half precision holds besides those of its float32 graph."""

@@ -175,11 +175,9 @@ def _measure(case: Measured, subject: Subject, torch: Torch) -> None:
         return
     again = torch.singles[0].run(case.feed)
     if not all(np.array_equal(again[name], rounded[name], equal_nan=True) for name in rounded):
-        # Its error would widen the tolerance until any graph passes.
-        names = list(exact)
-        case.problem = "the module itself answers otherwise when it is asked again: chance, or a state that it keeps"
-        case.torch_error, case.reach, case.scale = (dict.fromkeys(names, 0.0) for _ in range(3))
-        case.ort_error = case.difference = dict.fromkeys(names, FAR_OFF)
+        _fail(
+            case, torch, "the module itself answers otherwise when it is asked again: chance, or a state that it keeps"
+        )
         return
     case.torch_error = _distance(rounded, exact)
     errors = [case.torch_error, *(_distance(other, exact) for other in others)]
