@@ -48,7 +48,6 @@ MODULES = {
     "broken_nets:make": "cannot import broken_nets; got SyntaxError",
     "missing_nets:make": "cannot import missing_nets; got ModuleNotFoundError: No module named 'nowhere_to_be_found'",
     "leaving_nets:make": "cannot import leaving_nets; got SystemExit: 4",
-    "interrupted_nets:make": "interrupted; nothing half written was left behind",
     "not_there_at_all:make": "cannot import not_there_at_all; got ModuleNotFoundError",
     "own_nets:maek": "has no factory 'maek'",
     "own_nets": "--module; got 'own_nets'; allowed: package.module:factory",
@@ -60,7 +59,6 @@ MODULES = {
     "../own_nets:make": "--module; got '../own_nets:make'",
     "own_nets:raises": "the factory raised; got ValueError: no luck",
     "own_nets:leaves": "the factory raised; got SystemExit: 3",
-    "own_nets:interrupted": "interrupted; nothing half written was left behind",
     "own_nets:number": "own_nets:number; got int; allowed: a factory that returns an nn.Module",
     "own_nets:tensor": "got Tensor; allowed: a factory that returns an nn.Module",
     "own_nets:needs": "the factory needs arguments; got missing a required argument: 'size'",
@@ -79,6 +77,12 @@ MODULES = {
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_that_cannot_be_exported_is_one_line_and_leaves_nothing(module: str, cli: Cli, here: Path) -> None:
     assert MODULES[module] in refused(cli, here, "export", "--module", module, "--input", X)
+
+
+@pytest.mark.parametrize("module", ["interrupted_nets:make", "own_nets:interrupted"])
+def test_an_interrupt_in_somebodys_code_is_one_line_and_leaves_nothing(module: str, cli: Cli, here: Path) -> None:
+    line = refused(cli, here, "export", "--module", module, "--input", X, status=130)
+    assert "interrupted; nothing half written was left behind" in line
 
 
 def test_a_module_that_ends_the_process_in_the_end_is_one_line(cli: Cli, here: Path) -> None:
@@ -190,7 +194,7 @@ def test_a_precision_that_costs_too_much_is_a_failed_check(
 ) -> None:
     monkeypatch.setattr(
         "toolkit.release.precision_choice.mean_errors",
-        lambda graph, held_out: np.array([1.02 if graph.one_series else 1.0]),
+        lambda graph, held_out: np.array([[1.02 if graph.one_series else 1.0]]),
     )
     monkeypatch.setattr("toolkit.release.variants.candidates", functools.partial(candidates, seconds=0.02))
     line = refused(

@@ -4,6 +4,7 @@ from toolkit.contract.graph_io import (
     STATE_PAIRS,
     ForecasterShape,
     GraphSignature,
+    SizeLimits,
     TensorSpec,
     shape_from_spec,
     signature,
@@ -65,3 +66,14 @@ def test_the_axis_of_a_state_is_the_batch_whatever_it_is_called():
         (TensorSpec("x", ("a", "b", 9)), TensorSpec("h", (1, "b", 4))), (TensorSpec("hn", (1, "b", 4)),), {"h": "hn"}
     )
     assert (tensors.batch_axis, tensors.sequence_axis) == ("b", "a")
+
+
+@pytest.mark.parametrize(("size", "clipped"), [(1, 5), (5, 5), (6, 6), (7, 7), (8, 7)])
+def test_a_size_is_moved_to_the_nearest_that_the_graph_takes(size, clipped):
+    assert SizeLimits({"t": 5}, {"t": 7}).clipped("t", size) == clipped
+
+
+def test_a_limit_on_one_side_leaves_the_other_free():
+    assert SizeLimits({"t": 5}).clipped("t", 2) == 5
+    assert SizeLimits(most={"t": 5}).clipped("t", 9) == 5
+    assert SizeLimits({"t": 5}, {"t": 7}).clipped("other", 9) == SizeLimits({"t": 5}).clipped(None, 9) == 9

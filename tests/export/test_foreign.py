@@ -42,6 +42,7 @@ class Extra(nn.Linear):
     def get_extra_state(self): return {"calls": 3}
 def extra(): return Extra(3, 4)
 constant = 3
+ready = Net()
 """
 
 Name = Callable[[str], str]
@@ -81,7 +82,7 @@ def test_weights_are_loaded(ending: str, name: Name, tmp_path: Path) -> None:
         ("raises", "ValueError: no luck"),
         ("nothing", "got int"),
         ("maek", "did you mean 'make'"),
-        ("constant", "has no factory"),
+        ("constant", "cannot be called; got int; fix: a function without arguments"),
         ("leaves", "the factory raised; got SystemExit: 3"),
         ("lazily", "size of the module's '0.weight' is not known yet"),
         ("extra", "more than tensors, at '_extra_state'"),
@@ -214,3 +215,10 @@ def test_somebodys_code_may_print_and_must_not_end_the_process(capsys: pytest.Ca
     assert capsys.readouterr() == ("", "said\n")
     with pytest.raises(ModelError, match=r"ends the process; got sys.exit\('bye'\)"), users_code():
         sys.exit("bye")
+
+
+def test_a_module_in_place_of_a_factory_is_copied(name: Name) -> None:
+    first, second = load_module(name("ready")), load_module(name("ready"))
+    assert isinstance(first, nn.Module)
+    assert first is not second
+    assert all(a is not b for a, b in zip(first.parameters(), second.parameters(), strict=True))

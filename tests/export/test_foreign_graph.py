@@ -52,7 +52,7 @@ def test_a_plain_module_is_a_windowed_graph():
     graph = described(Calls(last))
     assert graph.name == "windowed"
     assert graph.tensors.outputs == (TensorSpec("y", ("batch", 2)),)
-    assert graph.min_sizes == {}
+    assert graph.limits.least == {}
 
 
 Pair = collections.namedtuple("Pair", ["y", "hidden"])
@@ -155,18 +155,18 @@ def test_the_smallest_size_of_an_axis_is_found(kernel):
         return net.lstm(net.convolution(x.transpose(1, 2)).transpose(1, 2))[0]
 
     graph = described(Calls(answer, convolution=nn.Conv1d(4, 4, kernel)))
-    assert graph.min_sizes == {"sequence": kernel}
+    assert graph.limits.least == {"sequence": kernel}
     assert graph.tensors.outputs[0].axes == ("batch", f"sequence - {kernel - 1}", 6)
     assert example_sizes(graph)["sequence"] > kernel + 1  # at its smallest one sample is left, which torch would bake
 
 
 def test_a_size_whose_answer_is_no_number_is_too_small():
     graph = described(Calls(lambda net, x: last(net, x) / (x - x[:, :1]).sum((1, 2))[:, None]))
-    assert graph.min_sizes == {"sequence": 2}
+    assert graph.limits.least == {"sequence": 2}
 
 
 def test_a_size_that_leaves_nothing_is_too_small():
-    assert described(Calls(lambda net, x: x[:, 3:])).min_sizes == {"sequence": 4}
+    assert described(Calls(lambda net, x: x[:, 3:])).limits.least == {"sequence": 4}
 
 
 def test_a_module_is_used_as_it_is_and_in_evaluation_mode():
@@ -215,7 +215,7 @@ def raising(net, x):
 FAILURES = {
     "raises": (
         raising,
-        r"does not run on x \[3, 29, 4\]; got ValueError: no luck today; fix: .*as a number in --input",
+        r"does not run on x \[3, 29, 4\]; got ValueError: no luck today \(.*py:\d+\); fix: .*a number in --input",
     ),
     "leaves the process": (lambda net, x: sys.exit(3), "SystemExit"),
     "takes another argument": (lambda net, x, other: x, "TypeError.*fix: give an --input for each argument"),
@@ -396,3 +396,11 @@ def test_a_loop_of_a_fixed_length_is_none():
 
 def test_a_branch_is_no_loop():
     refuse_loops(described(Calls(lambda net, x: net.layer(x) if x.shape[1] > 30 else x * 1, layer=nn.Linear(4, 4))))
+
+
+def test_a_module_that_keeps_its_state_is_told_to_take_it_as_an_input():
+    def answer(net, x):
+        y, net.h = net.lstm(x, getattr(net, "h", None))
+        return y
+
+    refused(Calls(answer), match=r"keeps a state between calls \(attribute 'h' changes\); fix: .*--state h0=hn")

@@ -44,3 +44,9 @@ def test_states_are_pairs_of_an_input_and_an_output() -> None:
 def test_a_state_that_is_no_pair_is_refused(texts: list[str]) -> None:
     with pytest.raises(ConfigError, match="--state"):
         parse_states(texts, [parse_tensor("h0: float32[1, batch, 4]")])
+
+
+@pytest.mark.parametrize("text", ["k: float32[]", "k: float32[ ]"])
+def test_a_single_number_is_told_how_to_go_in(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--input k: no axis; .*float32\[1\]\", and k\[0\] in the module"):
+        parse_tensor(text)

@@ -171,16 +171,40 @@ def test_a_hook_on_a_layer_is_kept(run_graph):
 
 
 class Wilful(nn.LSTM):
-    """Runs otherwise than its kind."""
+    """Runs otherwise than its kind, which is still one operator."""
 
     def forward(self, x, hx=None):
         return super().forward(2.0 * x, hx)
 
 
-def test_a_layer_with_a_forward_of_its_own_is_not_taken_for_its_kind():
-    assert is_lowered(Derived())
-    assert not is_lowered(Wilful(CHANNELS, HIDDEN))
-    assert type(lower(nn.Sequential(Wilful(CHANNELS, HIDDEN)))[0]) is Wilful
+class Inner(nn.LSTM):
+    """Holds another of its kind."""
+
+    def __init__(self):
+        super().__init__(CHANNELS, CHANNELS)
+        self.second = Wilful(CHANNELS, HIDDEN, 2, bidirectional=True)
+
+    def forward(self, x, hx=None):
+        return self.second(super().forward(x, hx)[0])
+
+
+def normed():
+    layer = Wilful(CHANNELS, HIDDEN)
+    return nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+
+
+@pytest.mark.parametrize("make", [lambda: Wilful(CHANNELS, HIDDEN), Inner, normed])
+def test_what_a_forward_of_its_own_calls_as_super_is_the_operator(make, run_graph):
+    torch.manual_seed(6)
+    module = make().eval()
+    assert is_lowered(module)
+    for tried in (module, nn.Sequential(module)):
+        proto = export(tried, (torch.randn(29, 3, CHANNELS),), batch_first=False)
+        for batch, sequence in SHAPES:
+            x = torch.randn(sequence, batch, CHANNELS)
+            with torch.no_grad():
+                y, (h, c) = tried(x)
+            assert_equal(run_graph(proto, x), [y, h, c])
 
 
 def test_the_module_itself_is_not_changed():

@@ -5,17 +5,19 @@ Command files import click alone at their top; what a command needs is imported 
 """
 
 import importlib
-import signal
 import sys
-import threading
 from typing import Any
 
 import click
 
 from toolkit import __version__
+from toolkit.cli.interrupts import raise_interrupts, stop_waiting
 from toolkit.errors import ToolkitError
 
 COMMANDS = ("demo", "simulate", "train", "export", "parity", "benchmark", "inspect", "doctor")
+
+INTERRUPTED = 130
+"""What a shell says of a command that Ctrl-C ended."""
 
 
 class CommandGroup(click.Group):
@@ -38,14 +40,13 @@ class CommandGroup(click.Group):
 def lstm_edge() -> None:
     """From a table of sensor readings to a verified ONNX forecaster on an edge gateway.
 
-    Exit status: 0 done and within limits; 1 it ran and a check failed; 2 the request was wrong.
+    Exit status: 0 done and within limits; 1 it ran and a check failed; 2 the request was wrong; 130 interrupted.
     """
 
 
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line; a user's error is one line on standard error and never a traceback."""
-    for name in ("SIGTERM", "SIGHUP"):
-        _end_like_an_interrupt(getattr(signal, name, signal.SIGTERM))
+    raise_interrupts()
     try:
         sys.exit(lstm_edge.main(arguments, prog_name="lstm-edge", standalone_mode=False))
     except ToolkitError as error:
@@ -58,13 +59,9 @@ def main(arguments: list[str] | None = None) -> Any:
     except (OSError, MemoryError) as error:
         _fail(f"the system refused: {getattr(error, 'strerror', None) or 'not enough memory'}", 2)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing half written was left behind; fix: run the command again", 2)
-
-
-def _end_like_an_interrupt(number: signal.Signals) -> None:
-    """A service manager's signal unwinds as Ctrl-C does, so that temporary files are removed."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(number, signal.default_int_handler)
+        _fail("interrupted; nothing half written was left behind; fix: run the command again", INTERRUPTED)
+    finally:
+        stop_waiting()
 
 
 def _one_line(error: click.ClickException) -> str:

@@ -6,6 +6,7 @@ own; what holds for every graph is that it says which of its inputs are states, 
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +45,31 @@ class TensorSpec:
 
     name: str
     axes: tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class SizeLimits:
+    """Which sizes of its symbolic axes a graph takes.
+
+    Attributes:
+        least: the smallest size of an axis, where that is above 1.
+        most: the largest size of an axis, where there is one.
+    """
+
+    least: Mapping[str, int] = field(default_factory=dict)
+    most: Mapping[str, int] = field(default_factory=dict)
+
+    def at_least(self, axis: str | None) -> int:
+        """The smallest size of that axis; 1 of one that does not exist."""
+        return self.least.get(axis or "", 1)
+
+    def clipped(self, axis: str | None, size: int) -> int:
+        """The size nearest to this one that the graph takes."""
+        enough = max(size, self.at_least(axis))
+        return min(enough, self.most.get(axis or "", enough))
+
+
+ANY_SIZE = SizeLimits()
 
 
 @dataclass(frozen=True)

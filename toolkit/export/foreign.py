@@ -1,6 +1,7 @@
 """Somebody else's module: found by name, built by its factory, filled with its weights."""
 
 import contextlib
+import copy
 import importlib
 import inspect
 import os
@@ -29,8 +30,8 @@ def load_module(reference: str, weights: Path | None = None) -> nn.Module:
     """Builds a module and puts it into evaluation mode, in float32 and on the CPU.
 
     Args:
-        reference: `package.module:factory`; the factory takes no argument and returns an `nn.Module`. The working
-            directory is importable while it runs.
+        reference: `package.module:factory`; the factory takes no argument and returns an `nn.Module`, or is one, which
+            is copied. The working directory is importable while it runs.
         weights: a state dict, `.safetensors` or what `torch.save` wrote, no larger than a bundle's file may be. The
             latter is read with `weights_only=True` and never otherwise: a file that needs more could run any code.
 
@@ -119,7 +120,13 @@ def _factory(reference: str) -> Callable[..., Any]:
     except (Exception, SystemExit) as error:  # whatever the user's own code raises while it is imported
         raise ModelError(f"--module: cannot import {path}", got=_told(error)) from error
     factory = getattr(found, name, None)
-    if not callable(factory):
+    if isinstance(factory, nn.Module):
+        made = factory
+        return lambda: copy.deepcopy(made)  # who else imports it must not find it changed
+    if factory is not None and not callable(factory):
+        fix = "a function without arguments that returns the module, or the nn.Module itself"
+        raise ModelError(f"--module: {reference} cannot be called", got=type(factory).__name__, fix=fix)
+    if factory is None:
         near = nearest(name, [n for n in vars(found) if not n.startswith("_")])
         raise ModelError(
             f"--module: {path} has no factory {name!r}",

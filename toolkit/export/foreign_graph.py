@@ -1,5 +1,6 @@
 """Somebody else's module as a graph: how it is called, what it gives, and which sizes it takes, found by running it."""
 
+import contextlib
 import dataclasses
 import itertools
 from collections import Counter
@@ -10,14 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
 
-from toolkit.contract.graph_io import Axis, GraphSignature, TensorSpec
+from toolkit.contract.graph_io import Axis, GraphSignature, SizeLimits, TensorSpec
 from toolkit.errors import ConfigError, ModelError, ToolkitError
 from toolkit.export.foreign import refuse_unstorable
-from toolkit.export.graphs import CELLS, example_sizes
+from toolkit.export.graphs import example_sizes
 from toolkit.export.lowering import refuse_projections
+from toolkit.export.refusals import CELLS
+from toolkit.export.repeatability import refuse_unrepeatable
+from toolkit.export.run_failures import run_failure
 from toolkit.model.torch_graph import TorchGraph
 
-LONGER = (61, 127, 251)
+LONGER = (61, 127, 251, 509, 1021)
 """Samples that a module is tried on where the example's are too few for it; primes, so that one that takes the
 multiples of some number alone is told so."""
 
@@ -64,13 +68,14 @@ def foreign_graph(
     refuse_projections(module)
     _check_weights(module)
     called, sizes = _callable(module.eval(), bare)
+    refuse_unrepeatable(module, lambda: run_once(called, bare, sizes))
     graph = TorchGraph("streaming" if states else "windowed", called, bare, window_length=window_length)
-    least = _smallest(graph, sizes)
-    graph = TorchGraph(graph.name, called, bare, min_sizes=least, window_length=window_length)
+    limits = SizeLimits(_smallest(graph, sizes))
+    graph = TorchGraph(graph.name, called, bare, limits=limits, window_length=window_length)
     specs = _outputs(graph, outputs)
     _check_states(states, bare, specs)
     tensors = GraphSignature(tuple(inputs), specs, states)
-    return TorchGraph(graph.name, called, tensors, min_sizes=least, window_length=window_length)
+    return TorchGraph(graph.name, called, tensors, limits=limits, window_length=window_length)
 
 
 def refuse_loops(graph: TorchGraph) -> None:
@@ -102,7 +107,7 @@ def _calls(graph: TorchGraph, layers: Mapping[str, nn.Module], sizes: Sizes) -> 
         layer.register_forward_pre_hook(lambda *_, name=name: count.update([name])) for name, layer in layers.items()
     ]
     try:
-        _run(graph.module, graph.tensors, sizes)
+        run_once(graph.module, graph.tensors, sizes)
     finally:
         for hook in hooks:
             hook.remove()
@@ -180,7 +185,7 @@ def _callable(module: nn.Module, tensors: GraphSignature) -> tuple[nn.Module, Si
     for sizes in (example, *({**example, axis: longer} for longer in LONGER if axis is not None)):
         for form in forms:
             try:
-                results = _run(form, tensors, sizes)
+                results = run_once(form, tensors, sizes)
             except ModelError as error:
                 problems.append(error)
                 continue
@@ -191,28 +196,31 @@ def _callable(module: nn.Module, tensors: GraphSignature) -> tuple[nn.Module, Si
     raise next(own, problems[len(forms) - 1])
 
 
-def _run(module: nn.Module, tensors: GraphSignature, sizes: Sizes) -> tuple[Tensor, ...]:
+def run_once(
+    module: nn.Module, tensors: GraphSignature, sizes: Sizes, *, only: tuple[str, int] | None = None
+) -> tuple[Tensor, ...]:
+    """Runs a module on standard normal inputs of these sizes; `only` one slice of an axis.
+
+    Raises:
+        ModelError: whatever it raises, in words.
+    """
     generator = torch.Generator().manual_seed(0)
     shapes = [[sizes[axis] if isinstance(axis, str) else axis for axis in tensor.axes] for tensor in tensors.inputs]
     examples = [torch.randn(shape, generator=generator) for shape in shapes]
+    if only is not None:
+        axis, number = only
+        examples = [
+            example.narrow(tensor.axes.index(axis), number, 1) if axis in tensor.axes else example
+            for tensor, example in zip(tensors.inputs, examples, strict=True)
+        ]
     try:
         with torch.no_grad():
             results: tuple[Tensor, ...] = module(*examples)
     except ToolkitError:
         raise
     except (Exception, SystemExit) as error:  # whatever somebody else's module raises
-        shown = ", ".join(f"{t.name} {shape}" for t, shape in zip(tensors.inputs, shapes, strict=True))
-        text = " ".join(str(error).split())[:160]
-        raise ModelError(
-            f"the module does not run on {shown}", got=f"{type(error).__name__}: {text}", fix=_advice(error)
-        ) from error
+        raise run_failure(error, tensors.inputs, shapes) from error
     return results
-
-
-def _advice(error: BaseException) -> str:
-    if isinstance(error, TypeError):
-        return "give an --input for each argument of its forward, in their order"
-    return "an axis with a name must take any size: write it as a number in --input where it does not"
 
 
 def _check_results(results: tuple[Tensor, ...]) -> None:
@@ -233,12 +241,12 @@ def _smallest(graph: TorchGraph, sizes: Sizes) -> dict[str, int]:
     A standard deviation of one sample is no number, and what is left of a short window may be nothing: where the answer
     at the given sizes is sound, a size whose answer is not is too small.
     """
-    sound = _is_sound(_run(graph.module, graph.tensors, sizes))
+    sound = _is_sound(run_once(graph.module, graph.tensors, sizes))
     found: dict[str, int] = {}
     for axis, size in sizes.items():
         for least in range(1, size + 1):
             try:
-                results = _run(graph.module, graph.tensors, {**sizes, axis: least})
+                results = run_once(graph.module, graph.tensors, {**sizes, axis: least})
             except ModelError:
                 continue
             if sound and not _is_sound(results):
@@ -254,19 +262,28 @@ def _is_sound(results: Iterable[Tensor]) -> bool:
 
 
 def _outputs(graph: TorchGraph, outputs: Sequence[str]) -> tuple[TensorSpec, ...]:
-    """Names and axes of what the module gives, seen in runs of three sizes."""
+    """Names and axes of what the module gives, seen in runs of three sizes, and of a fourth where it takes that."""
     first = example_sizes(graph)
     # Each axis grows by another amount, so that an output's axis tells which one it follows.
     growth = itertools.chain(GROWTH, itertools.count(GROWTH[-1] + 2, 2))
     second = {axis: size + more for (axis, size), more in zip(first.items(), growth, strict=False)}
-    smallest = {axis: graph.min_sizes.get(axis, 1) for axis in first}
-    sizes = (first, second, smallest)
-    runs = [[list(tensor.shape) for tensor in _run(graph.module, graph.tensors, each)] for each in sizes]
+    smallest = {axis: graph.limits.at_least(axis) for axis in first}
+    sizes = [first, second, smallest]
+    runs = [_shapes(graph, each) for each in sizes]
+    if graph.tensors.sequence_axis is not None:
+        far = {**first, graph.tensors.sequence_axis: max(LONGER)}
+        with contextlib.suppress(ModelError):  # of an axis that has a largest size
+            runs.append(_shapes(graph, far))
+            sizes.append(far)  # `x[:, -300:]` is as long as the shorter ones
     if len({len(shapes) for shapes in runs}) > 1:
         raise ModelError("how many tensors the module gives depends on the sizes of the inputs")
     names = _output_names(outputs, len(runs[0]))
     shapes = zip(*runs, strict=True)
     return tuple(TensorSpec(name, _axes(name, own, sizes)) for name, own in zip(names, shapes, strict=True))
+
+
+def _shapes(graph: TorchGraph, sizes: Sizes) -> list[list[int]]:
+    return [list(tensor.shape) for tensor in run_once(graph.module, graph.tensors, sizes)]
 
 
 def _axes(name: str, shapes: Sequence[list[int]], sizes: Sequence[Sizes]) -> tuple[Axis, ...]:

@@ -18,11 +18,12 @@ from torch.distributions import Distribution
 from toolkit import __version__
 from toolkit.contract.graph_io import METADATA_PREFIX, STANDARDISED, GraphName, GraphSignature, TensorSpec, signature
 from toolkit.contract.manifest import OPSET
-from toolkit.errors import ModelError, ToolkitError
+from toolkit.errors import ModelError
 from toolkit.export.graph_view import rename
 from toolkit.export.lint import axes_of
-from toolkit.export.lowering import is_lowered, lower
+from toolkit.export.lowering import lower
 from toolkit.export.opsets import check_opset, lowest_ir_version
+from toolkit.export.refusals import as_model_error, places_of, reason_for_baking, refuse_operators
 from toolkit.export.simplify import simplify
 from toolkit.model.lstm import MultivariateLSTM
 from toolkit.model.torch_graph import TorchGraph, flat, torch_graphs
@@ -34,8 +35,6 @@ example of 1 would be baked. No verdict rests on any of them."""
 OTHER_SIZES = ((11, 13), (17, 19), (23, 37))
 """The same for further axes, in their order."""
 
-CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
-
 
 def example_sizes(graph: TorchGraph, which: int = 0) -> dict[str, int]:
     """Sizes of the first or the second example, by axis; all different, and none below what the module takes."""
@@ -44,7 +43,7 @@ def example_sizes(graph: TorchGraph, which: int = 0) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for axis in tensors.symbolic_axes:
         pair = {tensors.batch_axis: BATCH_SIZES, tensors.sequence_axis: SEQUENCE_SIZES}.get(axis) or next(others)
-        least = graph.min_sizes.get(axis, 1)
+        least = graph.limits.at_least(axis)
         # At its smallest a convolution leaves one sample, which torch would bake.
         sizes[axis] = max(pair[which], 2 * least + 3 + 2 * which if least > 1 else 1)
     return sizes
@@ -97,11 +96,13 @@ def export_torch_graph(
         ConfigError: an opset that torch or the installed onnxruntime does not take.
     """
     check_opset(opset)
-    proto = _trace(lower(_AsGraph(graph.module)), graph, sizes or example_sizes(graph), opset)
+    proto = _trace(lower(AsGraph(graph.module)), graph, sizes or example_sizes(graph), opset)
     _check_written(proto, opset)
     _check_axes(proto, graph)
+    places = places_of(proto)
     _tidy(proto)
     simplify(proto)
+    refuse_operators(proto, places)
     if graph.unscaling is not None:
         _name_standardised(proto)
     proto.ir_version = lowest_ir_version(opset)
@@ -129,7 +130,7 @@ def operators_read_once() -> Iterator[None]:
         registry.from_torchlib = read
 
 
-class _AsGraph(nn.Module):
+class AsGraph(nn.Module):
     """Any module, called with a flat tuple and answering with one."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -137,6 +138,7 @@ class _AsGraph(nn.Module):
         self.module = module
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The graph's inputs in their order; its outputs in theirs."""
         return flat(self.module(*tensors))
 
 
@@ -144,15 +146,15 @@ def _trace(module: nn.Module, graph: TorchGraph, sizes: Mapping[str, int], opset
     tensors = graph.tensors
     # Under names of our own: a user's may be a Python keyword, or mean something to sympy (E, I, N, S).
     axes = {axis: f"axis_{place}" for place, axis in enumerate(tensors.symbolic_axes)}
-    dims = {axis: torch.export.Dim(name, min=graph.min_sizes.get(axis, 1)) for axis, name in axes.items()}
+    dims = {axis: torch.export.Dim(name, min=graph.limits.at_least(axis)) for axis, name in axes.items()}
     shapes = tuple(
         {place: dims[axis] for place, axis in enumerate(tensor.axes) if isinstance(axis, str)}
         for tensor in tensors.inputs
     )
-    with _without_torch_noise(), _without_validation(), torch.no_grad(), _as_model_error(graph):
+    with without_torch_noise(), without_validation(), torch.no_grad(), as_model_error(graph):
         program = torch.onnx.export(
             module,
-            tuple(_example(tensor, sizes) for tensor in tensors.inputs),
+            tuple(example_of(tensor, sizes) for tensor in tensors.inputs),
             dynamo=True,
             dynamic_shapes=(shapes,),
             input_names=[tensor.name for tensor in tensors.inputs],
@@ -167,45 +169,15 @@ def _trace(module: nn.Module, graph: TorchGraph, sizes: Mapping[str, int], opset
     return proto
 
 
-@contextlib.contextmanager
-def _as_model_error(graph: TorchGraph) -> Iterator[None]:
-    """torch wraps whatever went wrong in pages of advice; the cause is the last line of the chain."""
-    try:
-        yield
-    except torch.onnx.OnnxExporterError as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, ToolkitError):
-            raise cause from error
-        _raise_if_known(cause, graph, error)
-        text = " ".join(str(cause).split())[:300]
-        raise ModelError("torch cannot export the module", got=f"{type(cause).__name__}: {text}") from error
-
-
-def _raise_if_known(cause: BaseException, graph: TorchGraph, error: Exception) -> None:
-    """The two reasons that people meet, in words."""
-    text = str(cause)
-    if "data-dependent" in text or "data dependent" in text:
-        raise ModelError(
-            "the module's way depends on the numbers that are fed, which no graph can hold",
-            got=" ".join(text.split())[:120],
-            fix="replace the branch or the loop by arithmetic, such as torch.where",
-        ) from error
-    if "Constraints violated" in text or "specialized" in text:
-        raise ModelError(
-            f"the module does not take every size of {', '.join(graph.tensors.symbolic_axes)}",
-            got=" ".join(text.split())[:200],
-            fix="write the size as a number in --input where it is one",
-        ) from error
-
-
-def _example(tensor: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
+def example_of(tensor: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
+    """Standard normal numbers, the same every time."""
     generator = torch.Generator().manual_seed(0)
     shape = [sizes[axis] if isinstance(axis, str) else axis for axis in tensor.axes]
     return torch.randn(shape, generator=generator)
 
 
 @contextlib.contextmanager
-def _without_torch_noise() -> Iterator[None]:
+def without_torch_noise() -> Iterator[None]:
     """torch's exporter logs packages it does not find, prints graphs and warns of itself: no news to a user."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -220,7 +192,7 @@ def _without_torch_noise() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_validation() -> Iterator[None]:
+def without_validation() -> Iterator[None]:
     """A probabilistic head holds a distribution of torch's, which looks at the numbers it is given: no graph can."""
     validated = Distribution._validate_args
     Distribution.set_default_validate_args(False)
@@ -260,24 +232,22 @@ def _check_axes(proto: onnx.ModelProto, graph: TorchGraph) -> None:
     for value, tensor in zip(proto.graph.input, graph.tensors.inputs, strict=False):
         for got, wanted in zip(axes_of(value), tensor.axes, strict=False):
             if isinstance(wanted, str) and isinstance(got, int):
-                reason, fix = _reason_for_baking(graph.module)
+                reason, fix = reason_for_baking(graph.module, proto)
                 raise ModelError(
                     f"the axis {wanted} of {tensor.name} would be baked at the example's {got}: {reason}",
                     allowed="modules that take any size of it",
                     fix=f"{fix}, or write the size in --input",
                 )
-
-
-def _reason_for_baking(module: nn.Module) -> tuple[str, str]:
-    """What in a module may have written down the example's size, and what to do instead."""
-    for layer in module.modules():
-        name = type(layer).__name__
-        if isinstance(layer, CELLS):
-            return f"a Python loop over {name}", f"use nn.{name.removesuffix('Cell')}, whose operator takes any length"
-        if isinstance(layer, nn.RNNBase) and not is_lowered(layer):
-            return f"{name} has a forward of its own", "hold an nn.LSTM and call it instead of deriving from it"
-    reason = "a Python loop, F.max_pool1d or a number taken from its size"
-    return reason, "use nn.LSTM and nn.MaxPool1d, which take any length"
+    for value, tensor in zip(proto.graph.output, graph.tensors.outputs, strict=False):
+        for got, wanted in zip(axes_of(value), tensor.axes, strict=False):
+            numbers = [int(number) for number in re.findall(r"\b\d+\b", str(got))]
+            if "Max(" in str(got) and got != wanted:
+                raise ModelError(
+                    f"an axis of {tensor.name} is as long as {wanted} in every run, and otherwise from "
+                    f"{max(numbers, default=0)} samples on, which were not tried",
+                    got=got,
+                    fix=f"cut what is longer before the module is fed, or write the size of {wanted} in --input",
+                )
 
 
 def _tidy(proto: onnx.ModelProto) -> None:

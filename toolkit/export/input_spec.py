@@ -22,6 +22,13 @@ def parse_tensor(text: str) -> TensorSpec:
         raise ConfigError("--input", got=repr(text), allowed="NAME: float32[AXIS, ...]", fix=f'--input "{EXAMPLE}"')
     if match["dtype"] != "float32":
         raise ConfigError(f"--input {match['name']}: type", got=match["dtype"], allowed="float32")
+    if not match["axes"].strip():
+        raise ConfigError(
+            f"--input {match['name']}: no axis",
+            got=repr(text),
+            allowed="one axis or more",
+            fix=f'--input "{match["name"]}: float32[1]", and {match["name"]}[0] in the module',
+        )
     axes = tuple(_axis(part.strip(), text) for part in match["axes"].split(","))
     return TensorSpec(match["name"], axes)
 

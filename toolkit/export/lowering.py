@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from toolkit.contract.manifest import OPSET
 from toolkit.errors import InputError, ModelError
@@ -31,9 +32,7 @@ def lower(module: nn.Module) -> nn.Module:
     """
     refuse_projections(module)
     lowered = copy.deepcopy(module).eval()
-    replacement = _replacement(lowered)
-    if replacement is not None:
-        return replacement
+    lowered = _replacement(lowered) or lowered
     replacements: dict[nn.Module, nn.Module | None] = {}
     # A layer that stands under two names is replaced under both, by one module.
     for name, child in list(lowered.named_modules(remove_duplicate=False)):
@@ -188,7 +187,7 @@ def _replacement(layer: nn.Module) -> nn.Module | None:
     kind = _kind(layer)
     if kind is not None:
         assert isinstance(layer, nn.RNNBase)  # for the type checker
-        return KINDS[kind](layer)
+        return _class_for(layer, kind)(layer)
     if type(layer) is nn.Unflatten and layer.dim == -1 and all(isinstance(n, int) for n in layer.unflattened_size):
         return OnnxUnflatten(layer)
     if type(layer) is nn.MaxPool1d and not layer.return_indices:
@@ -199,14 +198,24 @@ def _replacement(layer: nn.Module) -> nn.Module | None:
 def is_lowered(layer: nn.Module) -> bool:
     """Whether `lower` makes an ONNX operator of it: a subclass too, and a layer with parametrised weights.
 
-    One that runs otherwise than its kind is somebody's own code and goes through torch's exporter.
+    A subclass whose own forward does not call `super().forward` goes through torch's exporter in spite of it.
     """
     return _kind(layer) is not None
 
 
 def _kind(layer: nn.Module) -> type[nn.RNNBase] | None:
-    same = (kind for kind in KINDS if isinstance(layer, kind) and type(layer).forward is kind.forward)
-    return next(same, None)
+    own = isinstance(layer, OnnxRecurrent)  # it is one already
+    return None if own else next((kind for kind in KINDS if isinstance(layer, kind)), None)
+
+
+def _class_for(layer: nn.RNNBase, kind: type[nn.RNNBase]) -> type[OnnxRecurrent]:
+    """The operator; for a subclass with a forward of its own that class, to whose `super()` the operator is next."""
+    base = KINDS[kind]
+    if type(layer).forward is kind.forward:
+        return base
+    # Its own __init__ wants arguments that nobody knows any more.
+    own = type_before_parametrizations(layer)
+    return type(own.__name__, (own, base), {"__init__": base.__init__})
 
 
 def refuse_projections(module: nn.Module) -> None:

@@ -4,15 +4,28 @@ Export, parity and the golden vectors work on this alone, be the module the tool
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from toolkit.contract.graph_io import SEQUENCE, GraphName, GraphSignature, graphs_of, signature
+from toolkit.contract.graph_io import ANY_SIZE, SEQUENCE, GraphName, GraphSignature, SizeLimits, graphs_of, signature
 from toolkit.model.lstm import MultivariateLSTM, Standardised, StreamingForecaster
 
 Scaling = tuple[Tensor, Tensor]
 """Offset and scale along the last axis; standard deviations times scale plus offset are raw units."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Sizes beyond which a module's Python code may go another way than the example that is traced.
+
+    Attributes:
+        condition: that the example fulfils and these sizes do not, in the names of the axes.
+        sizes: of every symbolic axis.
+    """
+
+    condition: str
+    sizes: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -26,8 +39,10 @@ class TorchGraph:
         judged: the same call and answers before un-scaling, on which parity is judged; None means `module` itself.
         readings: scaling of the first input's last axis, to draw inputs of its size; None means standard deviations.
         unscaling: scaling of the answer's last axis; None where nothing is un-scaled.
-        min_sizes: the smallest size that the module takes, for the axes where that is above 1.
+        limits: which sizes the module takes.
         window_length: samples of an ordinary input.
+        turns: sizes at which the module may take another way than at ordinary ones; parity looks there too.
+        mixes_series: whether the answer for one series depends on the others in its call.
     """
 
     name: GraphName
@@ -36,8 +51,10 @@ class TorchGraph:
     judged: nn.Module | None = None
     readings: Scaling | None = None
     unscaling: Scaling | None = None
-    min_sizes: dict[str, int] = field(default_factory=dict)
+    limits: SizeLimits = ANY_SIZE
     window_length: int = 60
+    turns: tuple[Turn, ...] = ()
+    mixes_series: bool = False
 
     @property
     def judge(self) -> nn.Module:
@@ -63,7 +80,7 @@ def torch_graphs(
             Standardised(model),
             (model.input_offset, 1.0 / model.input_scale.double()),
             unscaling,
-            {} if min_sequence == 1 else {SEQUENCE: min_sequence},
+            SizeLimits({} if min_sequence == 1 else {SEQUENCE: min_sequence}),
             window_length,
         )
         for name in graphs_of(shape)
