@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -231,3 +232,90 @@ def test_a_read_only_folder_is_refused_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     with pytest.raises(OutputError, match="which cannot be written"):
         atomic_files.check_free(tmp_path / "bundle", overwrite=False)
+
+
+# folders that may be overwritten
+
+
+def own_folder(folder, marker="manifest.json", schema="bundle/2"):
+    """A folder as the toolkit leaves it: a marker that lists the only other file."""
+    folder.mkdir()
+    (folder / "windowed.onnx").write_text("old")
+    (folder / marker).write_text(json.dumps({"schema": schema, "files": {"windowed.onnx": {}}}))
+    return folder
+
+
+def overwrite(folder, marker="manifest.json", meanwhile=lambda: None):
+    with atomic_files.new_folder(folder, overwrite=True, marker=marker) as partial:
+        (partial / "first.txt").write_text("new")
+        meanwhile()
+
+
+@pytest.mark.parametrize(
+    ("marker", "schema"), [("manifest.json", "bundle/2"), ("manifest.json", "bundle/1"), ("run.json", "run/1")]
+)
+def test_what_the_toolkit_wrote_is_overwritten(tmp_path, marker, schema):
+    folder = own_folder(tmp_path / "bundle", marker, schema)
+    overwrite(folder, marker)
+    assert tree(folder) == {"first.txt": "new"}
+
+
+def test_an_empty_folder_is_overwritten(tmp_path):
+    (tmp_path / "bundle").mkdir()
+    overwrite(tmp_path / "bundle")
+    assert tree(tmp_path / "bundle") == {"first.txt": "new"}
+
+
+MARKERS = [
+    "",
+    "[]",
+    "hello",
+    '{"name": "my web app"}',
+    '{"schema": 3, "files": {}}',
+    '{"schema": "run/1", "files": {}}',
+]
+
+
+@pytest.mark.parametrize(
+    "text", [*MARKERS, '{"schema": "bundle/2"}', '{"schema": "bundle/2", "files": []}', "[" * 100_000]
+)
+def test_a_folder_of_somebody_elses_manifest_is_not_overwritten(tmp_path, text):
+    folder = own_folder(tmp_path / "bundle")
+    (folder / "manifest.json").write_text(text)
+    before = tree(folder)
+    with pytest.raises(OutputError, match=r"not overwritten; got a manifest\.json that is not the toolkit's"):
+        overwrite(folder)
+    assert tree(folder) == before
+
+
+def add_notes(folder):
+    (folder / "notes.txt").write_text("mine")
+
+
+def add_folder(folder):
+    (folder / "windowed.onnx").unlink()
+    (folder / "windowed.onnx").mkdir()
+
+
+def add_link(folder):
+    (folder / "windowed.onnx").unlink()
+    (folder / "windowed.onnx").symlink_to(folder / "manifest.json")
+
+
+@pytest.mark.parametrize(
+    ("add", "name"), [(add_notes, "notes.txt"), (add_folder, "windowed.onnx"), (add_link, "windowed.onnx")]
+)
+def test_what_the_manifest_does_not_list_is_not_lost(tmp_path, add, name):
+    folder = own_folder(tmp_path / "bundle")
+    add(folder)
+    with pytest.raises(OutputError, match=rf"got {name}, which its manifest\.json does not list; fix: move that"):
+        atomic_files.check_free(folder, overwrite=True, marker="manifest.json")
+    assert (folder / name).exists()
+
+
+def test_what_was_put_there_meanwhile_is_not_lost(tmp_path):
+    folder = own_folder(tmp_path / "bundle")
+    with pytest.raises(OutputError, match=r"got notes\.txt"):
+        overwrite(folder, meanwhile=lambda: add_notes(folder))
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert os.listdir(tmp_path) == ["bundle"]

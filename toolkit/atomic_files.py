@@ -8,6 +8,7 @@ temporary name and renamed; where one stands already, the two are exchanged in o
 import contextlib
 import ctypes
 import errno
+import json
 import os
 import secrets
 import shutil
@@ -18,6 +19,10 @@ from toolkit.errors import OutputError
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+
+SCHEMAS = {"manifest.json": "bundle/", "run.json": "run/"}
+"""The file by which a folder is known to be the toolkit's, and what its `schema` begins with in every version."""
+_MAX_MARKER_BYTES = 1 << 24
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -75,10 +80,11 @@ def new_folder(path: Path, *, overwrite: bool = False, marker: str | None = None
     Args:
         path: where the folder is to stand; its parents are made where they are missing.
         overwrite: exchange an existing folder at `path` for the new one instead of refusing.
-        marker: a file that a folder must hold to be overwritten: `--out ~ --overwrite` must not cost a home.
+        marker: a file of `SCHEMAS` that a folder must hold to be overwritten, and that must list what else it holds:
+            `--out ~ --overwrite` must not cost a home, nor a bundle the notes that lie in it.
 
     Raises:
-        OutputError: `path` exists and `overwrite` is off, or the place cannot be written.
+        OutputError: `path` exists and `overwrite` is off or it is not one of ours, or the place cannot be written.
     """
     check_free(path, overwrite=overwrite, marker=marker)
     partial = _partial_name(path)
@@ -89,6 +95,8 @@ def new_folder(path: Path, *, overwrite: bool = False, marker: str | None = None
             yield partial
         with _as_output_error(path):
             _sync_tree(partial)
+            if overwrite:  # filling it may have taken hours
+                check_free(path, overwrite=overwrite, marker=marker)
             _publish(partial, path, overwrite=overwrite)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -98,8 +106,8 @@ def check_free(path: Path, *, overwrite: bool, marker: str | None = None) -> Non
     """Refuses, before any work is done, a place that `new_folder` would refuse at the end.
 
     Raises:
-        OutputError: `path` exists and `overwrite` is off, is no folder or none with `marker` in it, or no folder can be
-            made there.
+        OutputError: `path` exists and `overwrite` is off, is no folder or none that `marker` shows to be ours, or no
+            folder can be made there.
     """
     # os.path, because in Python 3.11 Path's methods raise on a name that is too long or may not be looked up.
     if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
@@ -108,8 +116,9 @@ def check_free(path: Path, *, overwrite: bool, marker: str | None = None) -> Non
         )
     if os.path.exists(path) and not overwrite:
         raise OutputError(f"the folder {path} exists already", fix="name another, or add --overwrite")
-    if os.path.exists(path) and marker is not None and os.listdir(path) and not os.path.isfile(path / marker):
-        raise OutputError(f"the folder {path} is not overwritten", got=f"no {marker} in it", fix="name another")
+    if os.path.exists(path) and marker is not None:
+        with _as_output_error(path):
+            _check_own(path, marker)
     whole = Path(os.path.abspath(path))
     if Path.cwd().is_relative_to(whole):
         raise OutputError(f"cannot write the folder {path}", got="the folder you are in", fix="name another")
@@ -128,6 +137,42 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _check_own(folder: Path, marker: str) -> None:
+    """Refuses a folder that is not empty and that the toolkit did not write, or not all of it."""
+    names = sorted(os.listdir(folder))
+    if not names:
+        return
+    what = f"the folder {folder} is not overwritten"
+    if marker not in names:
+        raise OutputError(what, got=f"no {marker} in it", fix="name another")
+    files = _listed_files(folder / marker, SCHEMAS[marker])
+    if files is None:
+        raise OutputError(what, got=f"a {marker} that is not the toolkit's", fix="name another, or remove it yourself")
+    ours = {marker, *files}
+    foreign = [name for name in names if name not in ours or not _is_plain(folder / name)]
+    if foreign:
+        got = f"{foreign[0]}, which its {marker} does not list"
+        raise OutputError(what, got=got, fix="move that elsewhere, or name another folder")
+
+
+def _listed_files(path: Path, schema: str) -> set[str] | None:
+    """The names under `files` in a marker of that schema; None where it is none."""
+    try:
+        if not _is_plain(path) or os.path.getsize(path) > _MAX_MARKER_BYTES:
+            return None
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not str(found.get("schema")).startswith(schema):
+        return None
+    files = found.get("files")
+    return set(files) if isinstance(files, dict) else None
+
+
+def _is_plain(path: Path) -> bool:
+    return os.path.isfile(path) and not os.path.islink(path)
 
 
 def _partial_name(path: Path) -> Path:

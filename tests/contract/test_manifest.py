@@ -15,7 +15,9 @@ MODEL = ModelSpec(2, 8, 1, horizon=3, targets=1, window_length=12)
 
 def entry(name, **options):
     tensors = signature(name, shape_from_spec(MODEL))
-    tolerances = {"windowed": {"forecast": (0.1,)}, "streaming": {"forecast": (0.1,), "hn": (1e-6,)}}[name]
+    tolerances = {"windowed": {"forecast": (0.1,)}, "streaming": {"forecast": (0.1,), "hn": (1e-6,), "cn": (1e-5,)}}[
+        name
+    ]
     return GraphEntry(
         name, f"{name}.onnx", "fp32", tolerances, tensors.inputs, tensors.outputs, tensors.states, **options
     )
@@ -90,6 +92,14 @@ def test_a_signal_that_does_not_fit_the_model_is_refused():
         manifest_from_json(changed(model={**json.loads(MANIFEST.to_json())["model"], "input_size": 3}), "manifest.json")
 
 
+def inputs(*axes):
+    return [{"name": "x", "axes": axes}, *json.loads(MANIFEST.to_json())["graphs"][1]["inputs"][1:]]
+
+
+def tolerances(**changes):
+    return {"forecast": [0.1], "hn": [1e-6], "cn": [1e-5]} | changes
+
+
 def graph_with(**changes):
     graphs = json.loads(MANIFEST.to_json())["graphs"]
     graphs[1] |= changes
@@ -106,11 +116,31 @@ def graph_with(**changes):
         (graph_with(states={"x": "forecast"}), "state x=forecast"),
         (graph_with(inputs=[]), "tensors"),
         (graph_with(inputs=[{"name": "x", "axes": ["batch", "sequence", 0]}], states={}), "size of an axis"),
-        (graph_with(inputs=[{"name": "x", "axes": ["batch", 2]}], states={}), "no gateway can feed"),
-        (graph_with(inputs=[{"name": "x", "axes": ["batch", "sequence", 5]}], states={}), "names other channels"),
+        (graph_with(inputs=inputs("batch", 2)), "no gateway can feed"),
+        (graph_with(inputs=inputs("batch", "sequence", 5)), "names other channels"),
         (graph_with(min_sizes={"sequence": 0}), "min_sizes"),
         (graph_with(min_sizes={"time": 2}), "min_sizes"),
-        (graph_with(precision="int8"), "in int8: one_series"),
+        (graph_with(precision="int8"), "in int8: one_series; got false"),
+        (graph_with(one_series=True), "in fp32: one_series; got true"),
+        (graph_with(golden_atol={}), r"golden_atol; got \[\]; allowed: each of"),
+        (graph_with(golden_atol=tolerances(noise=[0.1])), "golden_atol; got"),
+        (graph_with(golden_atol=tolerances(hn=[])), r"golden_atol of hn; got \[\]"),
+        (graph_with(golden_atol=tolerances(hn=[0.1, 0.1])), "golden_atol of hn"),
+        (graph_with(golden_atol=tolerances(forecast=[0.1, 0.1])), "golden_atol of forecast"),
+        (graph_with(golden_atol=tolerances(forecast=[0.0])), "golden_atol of forecast"),
+        (graph_with(golden_atol=tolerances(forecast=[-1.0])), "golden_atol of forecast"),
+        (graph_with(file="streaming.bin"), r"file; got 'streaming\.bin'; allowed: a name with \.onnx"),
+        (graph_with(file="s" * 300 + ".onnx"), "file; got 's+'; allowed"),
+        (graph_with(file="windowed.onnx"), r"of the same file; got windowed\.onnx"),
+        (graph_with(name="windowed", precision="fp16", preferred=False, states={}), "in fp16; got other tensors"),
+        (graph_with(states={}), "states of the streaming graph"),
+        (changed(minimum_onnxruntime="abc"), "minimum_onnxruntime; got 'abc'; allowed: a version"),
+        (changed(minimum_onnxruntime=""), "minimum_onnxruntime"),
+        (changed(minimum_onnxruntime="1." + "9" * 5000), "minimum_onnxruntime"),
+        (changed(minimum_onnxruntime="1.\u0661"), "minimum_onnxruntime"),
+        (changed(files={"bulk.onnx": {"sha256": "", "bytes": 0}}), r"lists bulk\.onnx, which is no graph's"),
+        (changed(files={"notes.txt": {"sha256": "", "bytes": 0}}), r"lists notes\.txt"),
+        (MANIFEST.to_json().replace('"opset": 18', '"opset": 17, "opset": 18'), "the key 'opset' twice"),
     ],
 )
 def test_a_graph_that_contradicts_itself_is_refused(text, words):
@@ -123,6 +153,27 @@ def test_a_graph_of_another_model_is_refused():
     graphs[1]["outputs"][0]["axes"][2] = 4
     with pytest.raises(BundleError, match="the streaming graph is not that of the model"):
         manifest_from_json(changed(graphs=graphs), "manifest.json")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"min_sizes": {"sequence": 5}}, {"max_sizes": {"sequence": 60}}, {"mixes_series": True}]
+)
+def test_sizes_that_are_not_those_of_the_model_are_refused(changes):
+    graphs = json.loads(MANIFEST.to_json())["graphs"]
+    graphs[1] |= changes
+    with pytest.raises(BundleError, match="min_sizes, max_sizes and mixes_series of the streaming graph; got"):
+        manifest_from_json(changed(graphs=graphs), "manifest.json")
+
+
+def test_another_window_length_than_the_models_is_refused():
+    with pytest.raises(BundleError, match="window_length; got 13; allowed: the model's, 12"):
+        manifest_from_json(changed(window_length=13), "manifest.json")
+
+
+def test_every_file_that_an_export_writes_may_be_listed():
+    names = ("README.md", "golden.npz", "weights.safetensors", "samples.safetensors", "streaming.onnx", "streaming.ort")
+    files = dict.fromkeys((*names, "windowed.required_operators.config", "windowed.config.pbtxt"), FileEntry("", 1))
+    assert dataclasses.replace(MANIFEST, files=files).files == files
 
 
 def test_a_precision_is_found_by_name_and_the_preferred_one_otherwise():

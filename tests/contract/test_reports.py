@@ -29,7 +29,7 @@ LATENCY = LatencyReport((ROW,), ("no CUDA",), {})
 TRAINING_KEYS = "schema test test_standardised baselines epochs best_epoch seconds parameters"
 TRAINING_ADDED = "per_target season windows verdict environment"
 CASE_KEYS = "graph provider precision batch sequence input max_abs_diff torch_error ort_error passed"
-CASE_ADDED = "tolerance problem"
+CASE_ADDED = "tolerance problem pool threads optimisation"
 ROW_KEYS = (
     "scenario contender graph provider precision batch sequence threads count p50_ms p90_ms p99_ms max_ms "
     "throughput_per_s cpu_s_per_1000 rss_mb ratio_to_torch"
@@ -58,7 +58,7 @@ def test_training_report_has_these_keys():
 
 def test_parity_report_has_these_keys():
     report = written(PARITY)
-    assert report.keys() == keys("schema passed cases divergence summary environment notes parting unit")
+    assert report.keys() == keys("schema passed cases divergence summary environment notes parting unit weights")
     assert report["schema"] == "parity/1"
     assert report["cases"][0].keys() == keys(CASE_KEYS, CASE_ADDED)
     assert report["divergence"] == {"tensor": "hn", "step": 3, "batch": 0, "channel": None}

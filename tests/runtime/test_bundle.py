@@ -6,6 +6,7 @@ import shutil
 import signal
 
 import numpy as np
+import onnx
 import pytest
 import tiny_bundles
 
@@ -245,13 +246,63 @@ def test_two_files_that_changed_places(folder):
 def test_a_graph_under_the_other_ones_name(folder):
     tiny_bundles.put(folder, "windowed.onnx", (folder / "streaming.onnx").read_bytes())
     with pytest.raises(BundleError, match=r"windowed\.onnx: inputs do not fit the manifest"):
-        load_bundle(folder).windowed()
+        load_bundle(folder)
 
 
 def test_a_graph_that_is_none(folder):
     tiny_bundles.put(folder, "windowed.onnx", b"not a graph")
-    with pytest.raises(BundleError, match=r"onnxruntime refuses windowed\.onnx"):
+    with pytest.raises(BundleError, match=r"windowed\.onnx is no ONNX file"):
         load_bundle(folder).windowed()
+
+
+GRAPHS_THAT_DIFFER = {
+    "inputs in another order": (lambda manifest: manifest["graphs"][1]["inputs"].reverse(), "streaming"),
+    "the opset": (put("opset", value=17), r"opset; got 17; allowed: that of \w+\.onnx, 18"),
+    "a release that is too old": (put("minimum_onnxruntime", value="1.2"), r"got 1\.2; allowed: 1\.14 or newer"),
+    "a release that there is not": (put("minimum_onnxruntime", value="9.9"), r"needs onnxruntime 9\.9.*; got .*; fix"),
+    "units": (put("signal", "channels", 0, "unit", value="K"), "another signal"),
+    "channels": (lambda manifest: manifest["signal"]["channels"].reverse(), "another signal"),
+    "the model": (put("model", "dropout", value=0.5), "another model"),
+    "where it came from": (put("provenance", "run", value="x"), "another provenance"),
+    "the precision": (put("graphs", 0, "precision", value="fp16"), r"windowed\.onnx is not in the precision.*got fp16"),
+    "int8": (lambda m: m["graphs"][0].update(precision="int8", one_series=True), "not in the precision.*got int8"),
+    "a graph without its entry": (lambda manifest: manifest["graphs"].pop(), r"lists streaming\.onnx, which is no"),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS_THAT_DIFFER)
+def test_a_manifest_that_says_another_thing_than_its_graphs(folder, name):
+    change, words = GRAPHS_THAT_DIFFER[name]
+    edit_manifest(folder, change)
+    with pytest.raises(BundleError, match=words) as caught:
+        load_bundle(folder)
+    assert "\n" not in str(caught.value)
+
+
+def no_metadata(proto):
+    del proto.metadata_props[:]
+
+
+def numbers_outside(proto):
+    onnx.external_data_helper.set_external_data(tiny_bundles.initializer(proto, "lstm.R_l0"), "/etc/passwd")
+
+
+def another_type(proto):
+    proto.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (no_metadata, "contradict each other"),
+        (numbers_outside, "keeps numbers outside itself; got /etc/passwd"),
+        (another_type, "the type of x; got tensor float64"),
+    ],
+)
+def test_a_graph_that_is_another_is_refused_before_onnxruntime_sees_it(folder, fault, words):
+    tiny_bundles.damage_graph(folder, "windowed", fault)
+    with pytest.raises(BundleError, match=words):
+        load_bundle(folder)
 
 
 def test_a_file_that_the_manifest_does_not_list(whole):

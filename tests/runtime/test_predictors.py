@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.contract.graph_io import ForecasterShape, GraphSignature, TensorSpec, signature
+from toolkit.contract.graph_io import ForecasterShape, GraphSignature, SizeLimits, TensorSpec, signature
 from toolkit.errors import InputError
 from toolkit.runtime.bundle import load_bundle
 from toolkit.runtime.predictors import GuardedGraph, StreamingPredictor, WindowedPredictor
@@ -34,7 +34,7 @@ def tensors(graph, layout="batch-major"):
 
 @pytest.fixture
 def windowed(session):
-    return WindowedPredictor(session, tensors("windowed"), {"sequence": 4})
+    return WindowedPredictor(session, tensors("windowed"), SizeLimits({"sequence": 4}, {"sequence": 50}))
 
 
 @pytest.fixture
@@ -102,6 +102,12 @@ def test_a_window_shorter_than_the_model_takes(sequence, windowed, session):
     assert session.calls == []
 
 
+def test_a_window_longer_than_the_model_takes(windowed, session):
+    refused(lambda: windowed.predict(readings(1, 51, CHANNELS)), "x is too long; got sequence 51; allowed: at most 50")
+    assert session.calls == []
+    assert windowed.predict(readings(1, 50, CHANNELS)) == "forecast"
+
+
 def test_the_shortest_window_that_the_model_takes(windowed, session):
     assert windowed.predict(readings(1, 4, CHANNELS)) == "forecast"
     ((outputs, feed),) = session.calls
@@ -110,7 +116,9 @@ def test_the_shortest_window_that_the_model_takes(windowed, session):
 
 
 def test_in_a_time_major_graph_the_first_axis_is_the_sequence(session):
-    predictor = WindowedPredictor(session, tensors("windowed", "time-major"), {"sequence": 4})
+    predictor = WindowedPredictor(
+        session, tensors("windowed", "time-major"), SizeLimits({"sequence": 4}, {"sequence": 50})
+    )
     refused(lambda: predictor.predict(readings(3, 9, CHANNELS)), "x is too short; got sequence 3")
     refused(lambda: predictor.predict(readings(9, 0, CHANNELS)), "x is empty; got batch 0")
     predictor.predict(readings(9, 3, CHANNELS))
@@ -311,7 +319,7 @@ WRONG_FEEDS = {
 def test_a_wrong_feed_never_reaches_the_session(name, one_series):
     change, message = WRONG_FEEDS[name]
     session = Batchy()
-    graph = GuardedGraph(session, FURTHER, {"ahead": 3}, one_series)
+    graph = GuardedGraph(session, FURTHER, SizeLimits({"ahead": 3}), one_series)
     refused(lambda: graph.run(change(further(2))), message)
     assert session.batches == []
 

@@ -196,8 +196,6 @@ def test_numbers_that_are_missing() -> None:
 
 def test_external_data_is_told_and_not_followed() -> None:
     assert warnings_of(external("weights.bin")) == ["external data: 1 tensors lie in weights.bin, which was not opened"]
-    for place in ("../../etc/passwd", "/etc/passwd", "a/../../b", "..\\b"):
-        assert warnings_of(external(place))[1].startswith("external data leads out of the file's folder: ")
 
 
 # attributes

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from toolkit.benchmark.scenarios import Contender, Scenario, run_scenario
 from toolkit.benchmark.timing import Clock, SystemClock
-from toolkit.contract.graph_io import GraphName
+from toolkit.contract.graph_io import GraphName, SizeLimits
 from toolkit.contract.manifest import GOLDEN, GraphEntry
 from toolkit.contract.model_spec import LARGEST
 from toolkit.contract.reports import LatencyReport, LatencyRow
@@ -109,18 +109,25 @@ def bundle_feed(bundle: Bundle, graph: GraphName, batch: int, sequence: int) -> 
 
 
 def _requests(bundle: Bundle, plan: BenchmarkPlan) -> list[tuple[GraphName, int, int]]:
-    sequences = plan.sequences or (bundle.manifest.window_length,)
     requests: list[tuple[GraphName, int, int]] = []
     for name in bundle.manifest.names:
         entry = bundle.manifest.graph(name)
-        tensors = entry.signature
-        least = entry.min_sizes.get(tensors.sequence_axis or "", 1)
-        if min(sequences) < least:
-            raise ConfigError("--sequence", got=min(sequences), allowed=f"{least} or more for this model")
-        lengths = (least,) if name == "streaming" else sequences if tensors.sequence_axis is not None else (1,)
-        batches = plan.batches if tensors.batch_axis is not None else (1,)
+        batch_axis, sequence_axis = entry.signature.batch_axis, entry.signature.sequence_axis
+        sequences = plan.sequences or (entry.limits.clipped(sequence_axis, bundle.manifest.window_length),)
+        _check_sizes("--sequence", sequences, entry.limits, sequence_axis)
+        _check_sizes("--batch", plan.batches, entry.limits, batch_axis)
+        step = entry.limits.at_least(sequence_axis)
+        lengths = (step,) if name == "streaming" else sequences if sequence_axis is not None else (1,)
+        batches = plan.batches if batch_axis is not None else (1,)
         requests += [(name, batch, sequence) for sequence in lengths for batch in batches]
     return requests
+
+
+def _check_sizes(option: str, sizes: Sequence[int], limits: SizeLimits, axis: str | None) -> None:
+    for size in sizes:
+        if axis is not None and limits.clipped(axis, size) != size:
+            most = f", at most {limits.most[axis]}" if axis in limits.most else ""
+            raise ConfigError(option, got=size, allowed=f"{limits.at_least(axis)} or more{most} for this model")
 
 
 def _scenario_name(graph: GraphName, batch: int) -> str:

@@ -26,7 +26,8 @@ def inspect(file: Path, json_file: str | None) -> None:
     """Print what FILE.onnx, or each graph of BUNDLE, is: inputs, outputs, operators, versions, and warnings.
 
     Works on any ONNX file, without torch and without the onnx package. Nothing is run, and no file that the ONNX file
-    names is opened. Warnings do not change the exit status.
+    names is opened; one that names a file outside its folder is refused, and so is a bundle that contradicts itself.
+    Warnings do not change the exit status.
 
     Example: lstm-edge inspect exported/pump-station
     """

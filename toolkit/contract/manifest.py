@@ -1,10 +1,21 @@
 """`manifest.json`: what a bundle is, and what it must answer."""
 
 import json
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from toolkit.contract.graph_io import GraphName, GraphSignature, TensorSpec, shape_from_spec, signature
+from toolkit.contract.entry_checks import check_entry
+from toolkit.contract.graph_io import (
+    SEQUENCE,
+    GraphName,
+    GraphSignature,
+    SizeLimits,
+    TensorSpec,
+    shape_from_spec,
+    signature,
+)
 from toolkit.contract.model_spec import LARGEST, ModelSpec
 from toolkit.contract.records import decode, encode
 from toolkit.contract.signals import SignalSpec
@@ -21,6 +32,13 @@ OPSET = 18
 """What is written unless another one is asked for: onnxruntime reads it from 1.14 on."""
 
 Precision = Literal["fp32", "fp16", "int8"]
+
+SERVER_SUFFIXES = (".ort", ".required_operators.config")
+"""Behind the name of a graph's file without `.onnx`: what else a bundle may hold of it."""
+TRITON_SUFFIX = ".config.pbtxt"
+"""Behind the name of a graph."""
+
+_VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){1,2}")
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,8 @@ class GraphEntry:
         outputs: names and axes of what comes back.
         states: for each input that is a state, the output to be fed back into it.
         min_sizes: the smallest size that the graph takes, for the axes where that is above 1.
+        max_sizes: the largest size that the graph takes, for the axes where there is one.
+        mixes_series: whether the answer for one series depends on the others in its call.
         one_series: whether the graph has to be run one series at a time: in int8 one outlier shifts the scale of
             everyone in its batch.
         preferred: whether this precision of the graph is the one that is run unless another is asked for.
@@ -58,6 +78,8 @@ class GraphEntry:
     outputs: tuple[TensorSpec, ...]
     states: dict[str, str] = field(default_factory=dict)
     min_sizes: dict[str, int] = field(default_factory=dict)
+    max_sizes: dict[str, int] = field(default_factory=dict)
+    mixes_series: bool = False
     one_series: bool = False
     preferred: bool = True
 
@@ -65,6 +87,11 @@ class GraphEntry:
     def signature(self) -> GraphSignature:
         """Inputs and outputs, in their order."""
         return GraphSignature(self.inputs, self.outputs, self.states)
+
+    @property
+    def limits(self) -> SizeLimits:
+        """Which sizes the graph takes."""
+        return SizeLimits(self.min_sizes, self.max_sizes)
 
 
 @dataclass(frozen=True)
@@ -74,15 +101,25 @@ class Candidate:
     Attributes:
         graph: whose variant.
         precision: of its weights.
-        speedup: fp32's time over this one's, the median over rounds; None where it was not timed.
+        speedup: fp32's time over this one's, the median over rounds; None where it was not timed. It is of one
+            request: `series` of `samples` each.
         speedup_range: 95 % interval of that median.
-        accuracy_loss: how much the forecast's mean absolute error on held-out readings grows, as a part of fp32's;
-            None where there are no held-out readings.
+        accuracy_loss: how much the forecast's mean absolute error on held-out readings grows, as a part of fp32's,
+            over the whole horizon of the target that suffers most; None where there are no held-out readings.
         error: mean absolute error by target, in its unit.
         fp32_error: the same of the fp32 graph.
         bytes: size of its file.
         kept: whether it is the one that is run.
         reason: in words.
+        series: in the call that was timed.
+        samples: of each series in that call; None where the graph has no such axis.
+        batch: series in the larger call that was timed too; None where there was none.
+        batch_speedup: the same as `speedup` of that call.
+        batch_speedup_range: 95 % interval of it.
+        worst_step_loss: the same as `accuracy_loss` of the one target and step of the horizon that suffers most.
+        windows: how many the errors are of. A stream is scored on fewer: every sample of a window is a call.
+        golden_error: largest error on the golden vectors, as a part of what each answer varies by (one standard
+            deviation); all that is known of its accuracy where there are no held-out readings.
     """
 
     graph: GraphName
@@ -95,11 +132,26 @@ class Candidate:
     bytes: int
     kept: bool
     reason: str
+    series: int = 1
+    samples: int | None = None
+    batch: int | None = None
+    batch_speedup: float | None = None
+    batch_speedup_range: tuple[float, ...] = ()
+    worst_step_loss: float | None = None
+    windows: int = 0
+    golden_error: float | None = None
 
 
 @dataclass(frozen=True)
 class PrecisionDecision:
-    """Which precision was asked for, what it was allowed to cost, and what was measured."""
+    """Which precision was asked for, what it was allowed to cost, and what was measured.
+
+    Attributes:
+        requested: `fp16`, `int8` or `auto`.
+        max_accuracy_loss: how much an error was allowed to grow, as a part of fp32's.
+        windows: held-out windows at hand; how many of them a graph was scored on is the candidate's to say.
+        candidates: every precision of every graph that was looked at.
+    """
 
     requested: str
     max_accuracy_loss: float
@@ -145,6 +197,13 @@ class BundleManifest:
     def __post_init__(self) -> None:
         self._check_graphs()
         self._check_model()
+        self._check_files()
+        if not _VERSION.fullmatch(self.minimum_onnxruntime):
+            raise BundleError(
+                "manifest.json: minimum_onnxruntime",
+                got=repr(self.minimum_onnxruntime[:40]),
+                allowed="a version such as 1.14",
+            )
         if self.signal is not None:
             check_signal(self.signal, self.graphs, "manifest.json: signal", BundleError)
         if not 1 <= self.window_length <= LARGEST:
@@ -158,7 +217,15 @@ class BundleManifest:
             shown = [f"{name} {precision}" for name, precision in keys]
             raise BundleError("manifest.json: graphs", got=shown, allowed="at least one, each once, one preferred")
         for entry in self.graphs:
-            _check_entry(entry)
+            check_entry(entry)
+            first = next(other for other in self.graphs if other.name == entry.name)
+            if (entry.signature, entry.limits, entry.mixes_series) != (
+                first.signature,
+                first.limits,
+                first.mixes_series,
+            ):
+                what = f"manifest.json: the {entry.name} graph in {entry.precision}"
+                raise BundleError(what, got="other tensors or sizes", allowed=f"those in {first.precision}")
 
     def _check_model(self) -> None:
         if self.model is None:
@@ -176,6 +243,37 @@ class BundleManifest:
         for entry in self.graphs:
             if entry.signature != signature(entry.name, shape_from_spec(self.model)):
                 raise BundleError(f"manifest.json: the {entry.name} graph is not that of the model")
+        self._check_model_sizes(self.model)
+
+    def _check_model_sizes(self, model: ModelSpec) -> None:
+        limits = SizeLimits({SEQUENCE: model.min_sequence} if model.min_sequence > 1 else {})
+        for entry in self.graphs:
+            if entry.limits != limits or entry.mixes_series:
+                raise BundleError(
+                    f"manifest.json: min_sizes, max_sizes and mixes_series of the {entry.name} graph",
+                    got=f"{entry.min_sizes}, {entry.max_sizes} and {entry.mixes_series}",
+                    allowed=f"the model's: {limits.least}, {limits.most} and False",
+                )
+        if self.window_length != model.window_length:
+            allowed = f"the model's, {model.window_length}"
+            raise BundleError("manifest.json: window_length", got=self.window_length, allowed=allowed)
+
+    def _check_files(self) -> None:
+        """A file that is none of these would travel unseen, and a graph without an entry would never be checked."""
+        shared = [name for name, count in Counter(entry.file for entry in self.graphs).items() if count > 1]
+        if shared:
+            raise BundleError("manifest.json: graphs of the same file", got=shared[0], allowed="a file for each graph")
+        stems = [entry.file.removesuffix(".onnx") for entry in self.graphs]
+        known = {
+            *(GOLDEN, WEIGHTS, SAMPLES, MODEL_CARD),
+            *(entry.file for entry in self.graphs),
+            *(f"{name}{TRITON_SUFFIX}" for name in self.names),
+            *(stem + suffix for stem in stems for suffix in SERVER_SUFFIXES),
+        }
+        foreign = sorted(set(self.files) - known)
+        if foreign:
+            what = f"manifest.json: files lists {foreign[0]}, which is no graph's"
+            raise BundleError(what, allowed=", ".join(sorted(known)), fix="export it again")
 
     @property
     def names(self) -> tuple[GraphName, ...]:
@@ -223,27 +321,13 @@ def check_signal(signal: SignalSpec, graphs: tuple[GraphEntry, ...], where: str,
             )
 
 
-def _check_entry(entry: GraphEntry) -> None:
-    """What the guards rely on: unique names, states that are an input and an output of the same axes, sane sizes."""
-    tensors = entry.signature
-    where = f"manifest.json: the {entry.name} graph"
-    for side in (tensors.inputs, tensors.outputs):
-        names = [tensor.name for tensor in side]
-        if not names or len(names) != len(set(names)):
-            raise BundleError(f"{where}: tensors", got=names, allowed="at least one, each name once")
-        wrong = [n for tensor in side for n in tensor.axes if isinstance(n, int) and not 1 <= n <= LARGEST]
-        if wrong:
-            raise BundleError(f"{where}: size of an axis", got=wrong[0], allowed=f"1 or more, at most {LARGEST}")
-    inputs, outputs = ({tensor.name: tensor.axes for tensor in side} for side in (tensors.inputs, tensors.outputs))
-    for given, new in tensors.states.items():
-        if given not in inputs or inputs[given] != outputs.get(new):
-            raise BundleError(f"{where}: state {given}={new}", allowed="an input and an output of the same axes")
-    if entry.precision == "int8" and not entry.one_series:
-        raise BundleError(f"{where} in int8: one_series", got="false", allowed="true: one scale serves a whole batch")
-    if not tensors.data or not tensors.answers:
-        raise BundleError(f"{where} has nothing but states")
-    if not set(entry.min_sizes) <= set(tensors.symbolic_axes) or not all(n >= 1 for n in entry.min_sizes.values()):
-        raise BundleError(f"{where}: min_sizes", got=entry.min_sizes, allowed="sizes of its symbolic axes")
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that stands twice one reader takes the first value and another the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r} twice")
+    return found
 
 
 def manifest_from_json(text: str | bytes, where: str) -> BundleManifest:
@@ -253,14 +337,14 @@ def manifest_from_json(text: str | bytes, where: str) -> BundleManifest:
         BundleError: not JSON, another schema version, an unknown or missing key, or a value of the wrong type.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where} is not JSON", got=str(error), fix="copy the bundle again") from error
     schema = value.get("schema") if isinstance(value, dict) else None
     if schema != SCHEMA:
         raise BundleError(
             f"{where} is not of a version that this toolkit reads",
-            got=f"schema {schema!r}",
+            got=f"schema {repr(schema)[:60]}",
             allowed=repr(SCHEMA),
         )
     try:

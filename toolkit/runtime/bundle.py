@@ -2,16 +2,18 @@
 
 import errno
 import hashlib
-import json
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.contract.graph_io import METADATA_PREFIX, GraphName, GraphSignature
+import onnxruntime
+
+from toolkit.contract.graph_io import GraphName, GraphSignature
 from toolkit.contract.manifest import MANIFEST, BundleManifest, GraphEntry, Precision, manifest_from_json
-from toolkit.contract.records import encode
 from toolkit.errors import BundleError
+from toolkit.runtime.bundle_graphs import check_graph_file, check_tensors
+from toolkit.runtime.onnx_compatibility import reads
 from toolkit.runtime.predictors import GuardedGraph, StreamingPredictor, WindowedPredictor
 from toolkit.runtime.session import Session, SessionPolicy, create_session
 
@@ -70,54 +72,34 @@ class Bundle:
             BundleError: as `session`.
         """
         session = create_session(self.read(entry.file), policy, entry.file)
-        for kind, found, wanted in (
-            ("inputs", session.get_inputs(), entry.inputs),
-            ("outputs", session.get_outputs(), entry.outputs),
-        ):
-            got = [(value.name, tuple(value.shape)) for value in found]
-            if got != [(tensor.name, tensor.axes) for tensor in wanted]:
-                raise BundleError(f"{entry.file}: {kind} do not fit the manifest", got=got)
-        self._check_metadata(session, entry.name, entry.file)
+        # onnxruntime works out shapes of its own, and they may be others than the file declares.
+        sides = session.get_inputs(), session.get_outputs()
+        check_tensors(entry, *([(value.name, value.shape) for value in side] for side in sides))
         return session
-
-    def _check_metadata(self, session: Session, graph: GraphName, file: str) -> None:
-        """What the graph says of itself must be what the manifest says: swapped channels fit every shape."""
-        said = session.get_modelmeta().custom_metadata_map
-        wanted = {"signal": encode(self.manifest.signal), "model": encode(self.manifest.model)}
-        for key, value in wanted.items():
-            try:
-                same = json.loads(said.get(METADATA_PREFIX + key, "null")) == value
-            except (ValueError, RecursionError):
-                same = False
-            if not same or said.get(METADATA_PREFIX + "graph") != graph:
-                raise BundleError(
-                    f"{self.folder}: {file} and the manifest contradict each other",
-                    got=f"another {key if not same else 'graph'}",
-                    fix="copy the bundle again, or export it again",
-                )
 
     def guarded(self, entry: GraphEntry, policy: SessionPolicy | None = None) -> GuardedGraph:
         """That graph in that precision behind its guards."""
-        return GuardedGraph(self.open(entry, policy), entry.signature, entry.min_sizes, entry.one_series)
+        return GuardedGraph(self.open(entry, policy), entry.signature, entry.limits, entry.one_series)
 
     def windowed(self, policy: SessionPolicy | None = None, precision: Precision | None = None) -> WindowedPredictor:
         """A predictor for windows."""
         entry = self.manifest.graph("windowed", precision)
         session = self.open(entry, policy)
-        return WindowedPredictor(session, entry.signature, entry.min_sizes, one_series=entry.one_series)
+        return WindowedPredictor(session, entry.signature, entry.limits, one_series=entry.one_series)
 
     def streaming(self, policy: SessionPolicy | None = None, precision: Precision | None = None) -> StreamingPredictor:
         """A predictor that carries a state."""
         entry = self.manifest.graph("streaming", precision)
         session = self.open(entry, policy)
-        return StreamingPredictor(session, entry.signature, entry.min_sizes, one_series=entry.one_series)
+        return StreamingPredictor(session, entry.signature, entry.limits, one_series=entry.one_series)
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Reads the manifest and checks every file that it lists.
+    """Reads the manifest, checks every file that it lists, and holds each graph's bytes against it.
 
     Raises:
-        BundleError: no bundle, a file that is missing, foreign, a link or changed, or another schema version.
+        BundleError: no bundle, a file that is missing, foreign, a link or changed, another schema version, a graph that
+            is another than the manifest says, or an onnxruntime that is too old for it.
     """
     if not folder.is_dir():
         raise BundleError(f"there is no bundle {folder}", fix="name a folder that 'lstm-edge export' wrote")
@@ -131,9 +113,23 @@ def load_bundle(folder: Path) -> Bundle:
     foreign = sorted(set(os.listdir(folder)) - listed)
     if foreign:
         raise BundleError(f"{folder} holds a file that its manifest does not list", got=foreign[0], fix="remove it")
-    for name in dict.fromkeys([*bundle.manifest.files, *(entry.file for entry in bundle.manifest.graphs)]):
-        bundle.read(name)
+    _check_runtime(bundle)
+    graphs = {entry.file: entry for entry in bundle.manifest.graphs}
+    for name in dict.fromkeys([*bundle.manifest.files, *graphs]):
+        content = bundle.read(name)
+        if name in graphs:
+            check_graph_file(content, graphs[name], bundle.manifest, str(folder))
     return bundle
+
+
+def _check_runtime(bundle: Bundle) -> None:
+    needed = bundle.manifest.minimum_onnxruntime
+    if not reads(onnxruntime.__version__, needed):
+        raise BundleError(
+            f"{bundle.folder} needs onnxruntime {needed} or newer, as its manifest says",
+            got=f"onnxruntime {onnxruntime.__version__}",
+            fix=f"pip install 'onnxruntime>={needed}', or export it again with a lower --opset",
+        )
 
 
 def _read(folder: Path, name: str, limit: int) -> bytes:

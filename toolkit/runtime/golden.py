@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import GraphName
+from toolkit.contract.graph_io import ANY_SIZE, GraphName
 from toolkit.contract.manifest import GOLDEN, GraphEntry
 from toolkit.errors import BundleError, GoldenError, InputError
 from toolkit.runtime.bundle import Bundle
-from toolkit.runtime.predictors import check_feed
+from toolkit.runtime.golden_manifest import check_series, check_sizes, check_states, check_tolerances
+from toolkit.runtime.predictors import GuardedGraph, check_feed
 from toolkit.runtime.session import SessionPolicy
 
 Array = NDArray[np.float32]
@@ -72,22 +73,20 @@ def unpack_golden(content: bytes) -> list[GoldenCase]:
 
 
 def check_golden(bundle: Bundle, policy: SessionPolicy | None = None) -> list[GoldenResult]:
-    """Re-runs every golden case on this machine.
+    """Re-runs every golden case on this machine, and holds the manifest against them.
 
     Raises:
         GoldenError: an answer lies outside its tolerance.
-        BundleError: a case does not fit its graph.
+        BundleError: a case does not fit its graph, or the manifest is another than the bundle was exported with.
     """
     cases = unpack_golden(bundle.read(GOLDEN))
-    results: list[GoldenResult] = []
-    for entry in bundle.manifest.graphs:
-        own = [case for case in cases if case.graph == entry.name]
-        if not own:
-            raise BundleError(f"{GOLDEN} holds no case for the {entry.name} graph")
-        graph = bundle.guarded(entry, policy)
-        for case in own:
-            _check_case(case, entry)
-            results += [_judge(entry, case, name, got) for name, got in graph.run(case.inputs).items()]
+    own = {entry.name: [case for case in cases if case.graph == entry.name] for entry in bundle.manifest.graphs}
+    graphs = [(entry, bundle.guarded(entry, policy)) for entry in bundle.manifest.graphs]
+    results = [
+        result
+        for entry, graph in graphs
+        for result in _run(graph, entry, own[entry.name], bundle.manifest.window_length)
+    ]
     worst = max(results, key=lambda result: result.worst)
     if not worst.worst <= 1.0:
         raise GoldenError(
@@ -95,10 +94,25 @@ def check_golden(bundle: Bundle, policy: SessionPolicy | None = None) -> list[Go
             got=f"{worst.worst:.3g} times the tolerance in {worst.output}, case {worst.case}",
             fix="do not use this bundle on this machine",
         )
+    for entry, graph in graphs:
+        check_states(graph, entry, own[entry.name])
+        check_series(graph, entry, own[entry.name])
     return results
 
 
-def _check_case(case: GoldenCase, entry: GraphEntry) -> None:
+def _run(graph: GuardedGraph, entry: GraphEntry, cases: list[GoldenCase], window_length: int) -> list[GoldenResult]:
+    """How far each output of each case of one graph is off."""
+    if not cases:
+        raise BundleError(f"{GOLDEN} holds no case for the {entry.name} graph")
+    results: list[GoldenResult] = []
+    for case in cases:
+        _check_case(case, entry, window_length)
+        results += [_judge(entry, case, name, got) for name, got in graph.run(case.inputs).items()]
+    check_tolerances(entry, cases)
+    return results
+
+
+def _check_case(case: GoldenCase, entry: GraphEntry, window_length: int) -> None:
     """Guards a case as any other input is guarded: a batch of 0 would abort the process."""
     tensors = entry.signature
     names = [tensor.name for tensor in tensors.inputs], [tensor.name for tensor in tensors.outputs]
@@ -106,7 +120,9 @@ def _check_case(case: GoldenCase, entry: GraphEntry) -> None:
         got, allowed = (", ".join((*a, *b)) for a, b in ((case.inputs, case.outputs), names))
         raise BundleError(f"{GOLDEN}: case {case.name!r} does not fit the {case.graph} graph", got=got, allowed=allowed)
     try:
-        check_feed(case.inputs, tensors, entry.min_sizes)
+        check_feed(case.inputs, tensors, ANY_SIZE)
+        check_sizes(case, entry, window_length)
+        check_feed(case.inputs, tensors, entry.limits)
     except InputError as error:
         raise BundleError(f"{GOLDEN}: case {case.name!r}: {error}") from error
 
@@ -115,12 +131,11 @@ def _judge(entry: GraphEntry, case: GoldenCase, output: str, got: Array) -> Gold
     expected = case.outputs[output]
     if got.shape != expected.shape:
         raise BundleError(f"{GOLDEN}: case {case.name!r} does not fit the {entry.name} graph", got=list(got.shape))
-    tolerance = np.asarray(entry.golden_atol.get(output, ()))
-    if tolerance.shape not in ((1,), got.shape[-1:]) or not (tolerance > 0).all():
+    tolerance = np.asarray(entry.golden_atol[output])
+    if tolerance.shape not in ((1,), got.shape[-1:]):  # a last axis of any size is beyond the manifest's own check
+        got_figures, allowed = len(tolerance), f"1, or {got.shape[-1]}"
         raise BundleError(
-            f"the tolerance of {output} does not fit the {entry.name} graph",
-            got=list(tolerance),
-            allowed="one positive figure, or one for each target",
+            f"manifest.json: golden_atol of {output} of the {entry.name} graph", got=got_figures, allowed=allowed
         )
     difference = np.abs(got.astype(np.float64) - expected.astype(np.float64))
     # NaN must not slip through a comparison that is false either way.

@@ -114,9 +114,6 @@ def _external_warnings(file: OnnxFile) -> Iterator[str]:
         return
     places = [tensor.location or "no location" for tensor in outside]
     yield f"external data: {len(outside)} tensors lie in {listed(places)}, which was not opened"
-    leading = [place for place in places if place.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", place)]
-    if leading:
-        yield f"external data leads out of the file's folder: {listed(leading)}"
 
 
 def _quantisation_warnings(file: OnnxFile, name: str, floating: list[Node]) -> Iterator[str]:

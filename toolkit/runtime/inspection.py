@@ -4,16 +4,17 @@ import os
 import stat
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from toolkit.contract.graph_io import Axis
 from toolkit.errors import BundleError
 from toolkit.runtime.bundle import load_bundle
 from toolkit.runtime.environment import RUNTIMES, package_versions
 from toolkit.runtime.graph_warnings import graph_warnings, stored_tensors
-from toolkit.runtime.onnx_compatibility import ONNX, ONNX_ML, minimum_onnxruntime, newest_of
+from toolkit.runtime.onnx_compatibility import ONNX, oldest_reader
 from toolkit.runtime.onnx_file import MAX_BYTES, OnnxFile, Opset, Value, read_onnx, too_large
 from toolkit.runtime.onnx_tensor import Property
+from toolkit.runtime.onnx_text import shown
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def inspect_onnx(file: OnnxFile, name: str, installed: str | None = None) -> Ins
         name: of the file, without its folder.
         installed: version of the onnxruntime to hold the file against, None for none.
     """
-    minimum = _minimum(file)
+    minimum = oldest_reader(file)
     stored = {tensor.name for tensor in file.graph.initializers}
     inputs = tuple(value for value in file.graph.inputs if value.name not in stored)
     tensors = tuple(stored_tensors(file))
@@ -104,14 +105,17 @@ def inspect_path(path: Path) -> tuple[Inspection, ...]:
     """The sheet of an ONNX file, or those of the graphs of a bundle, held against the onnxruntime that is installed.
 
     Raises:
-        BundleError: nothing is there, a folder is no bundle, or a file is empty, too large, damaged or no ONNX file.
+        BundleError: nothing is there, a folder is no bundle, or a file is empty, too large, damaged, no ONNX file, or
+            names a file outside its folder.
     """
     installed = installed_onnxruntime()
     if not path.is_dir():
-        return (inspect_onnx(read_onnx(_content(path), str(path)), path.name, installed),)
+        file = read_onnx(_content(path), str(path))
+        _refuse_leading_out(file, path)
+        return (inspect_onnx(file, path.name, installed),)
     bundle = load_bundle(path)
-    files = dict.fromkeys(entry.file for entry in bundle.manifest.graphs)
-    return tuple(inspect_onnx(read_onnx(bundle.read(name), str(path / name)), name, installed) for name in files)
+    names = [entry.file for entry in bundle.manifest.graphs]
+    return tuple(inspect_onnx(read_onnx(bundle.read(name), str(path / name)), name, installed) for name in names)
 
 
 def installed_onnxruntime() -> str | None:
@@ -135,10 +139,22 @@ def _content(path: Path) -> bytes:
         raise BundleError(f"cannot read {path}", got=reason, fix="name an ONNX file or a bundle") from error
 
 
-def _minimum(file: OnnxFile) -> str | None:
-    opsets = (*file.opsets, *(opset for function in file.functions for opset in function.opsets))
-    onnx = newest_of(opset.version for opset in opsets if opset.domain in ONNX)
-    return minimum_onnxruntime(onnx, file.ir_version, newest_of(o.version for o in opsets if o.domain == ONNX_ML))
+def _refuse_leading_out(file: OnnxFile, path: Path) -> None:
+    """External data beside the file is ordinary; whoever loads a file that leads elsewhere would read what lies there.
+
+    Whether a part of the way is a link is asked of the names alone: nothing is opened or followed.
+    """
+    for place in dict.fromkeys(tensor.location for tensor in stored_tensors(file) if tensor.is_external):
+        way = PurePosixPath(place.replace("\\", "/"))
+        steps = [path.parent / step for step in (way, *way.parents)]
+        leads_out = way.is_absolute() or ".." in way.parts or bool(PureWindowsPath(place).drive)
+        if leads_out or any(os.path.islink(step) for step in steps[:-1]):
+            raise BundleError(
+                f"{path} keeps numbers in a file outside its folder",
+                got=f"external data in {shown(place)}" + ("" if leads_out else ", which is a link"),
+                allowed="external data in the file's own folder",
+                fix="save the file anew with its weights inside",
+            )
 
 
 def _operators(file: OnnxFile) -> tuple[OperatorCount, ...]:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from toolkit.runtime.onnx_file import OnnxFile
+
 ONNX = ("", "ai.onnx")
 """The two spellings of ONNX's own domain."""
 ONNX_ML = "ai.onnx.ml"
@@ -56,6 +58,13 @@ def minimum_onnxruntime(opset: int, ir_version: int, ml_opset: int = 0) -> str |
         if opset <= release.opset and ir_version <= release.ir_version and ml_opset <= release.ml_opset:
             return release.version
     return None
+
+
+def oldest_reader(file: OnnxFile) -> str | None:
+    """The same of a file that has been read, its functions included."""
+    opsets = (*file.opsets, *(opset for function in file.functions for opset in function.opsets))
+    onnx = newest_of(opset.version for opset in opsets if opset.domain in ONNX)
+    return minimum_onnxruntime(onnx, file.ir_version, newest_of(o.version for o in opsets if o.domain == ONNX_ML))
 
 
 def newest_of(versions: Iterable[int]) -> int:

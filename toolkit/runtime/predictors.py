@@ -5,12 +5,12 @@ wrong forecast. Nothing reaches it unchecked.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import GraphSignature, TensorSpec
+from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, SizeLimits, TensorSpec
 from toolkit.errors import InputError
 from toolkit.runtime.session import Session, run_session
 
@@ -26,14 +26,14 @@ class GuardedGraph:
     Attributes:
         session: of the graph.
         tensors: the graph's signature.
-        min_sizes: the smallest size of an axis that the graph takes, where that is above 1.
+        limits: which sizes the graph takes.
         one_series: run one series at a time. In int8 a tensor has one scale: an outlier in one series would shift the
             answers of all that share its call.
     """
 
     session: Session
     tensors: GraphSignature
-    min_sizes: Mapping[str, int] = field(default_factory=dict)
+    limits: SizeLimits = ANY_SIZE
     one_series: bool = False
 
     def run(self, feed: Feed) -> dict[str, Array]:
@@ -46,7 +46,7 @@ class GuardedGraph:
             InputError: a missing array, a wrong type or shape, sizes that contradict each other or are too small, or a
                 value that is not finite.
         """
-        sizes = check_feed(feed, self.tensors, self.min_sizes)
+        sizes = check_feed(feed, self.tensors, self.limits)
         batch = self.tensors.batch_axis
         names = [tensor.name for tensor in self.tensors.outputs]
         if not self.one_series or batch is None or sizes[batch] == 1:
@@ -74,11 +74,11 @@ class _Predictor:
         self,
         session: Session,
         tensors: GraphSignature,
-        min_sizes: Mapping[str, int] | None = None,
+        limits: SizeLimits = ANY_SIZE,
         *,
         one_series: bool = False,
     ) -> None:
-        self.graph = GuardedGraph(session, tensors, min_sizes or {}, one_series)
+        self.graph = GuardedGraph(session, tensors, limits, one_series)
 
 
 class WindowedPredictor(_Predictor):
@@ -87,7 +87,7 @@ class WindowedPredictor(_Predictor):
     Args:
         session: of a windowed graph.
         tensors: the graph's signature.
-        min_sizes: the smallest size of an axis that the graph takes, where that is above 1.
+        limits: which sizes the graph takes.
         one_series: see `GuardedGraph`.
     """
 
@@ -114,7 +114,7 @@ class StreamingPredictor(_Predictor):
     Args:
         session: of a streaming graph.
         tensors: the graph's signature.
-        min_sizes: the smallest size of an axis that the graph takes, where that is above 1.
+        limits: which sizes the graph takes.
         one_series: see `GuardedGraph`.
     """
 
@@ -149,7 +149,7 @@ class StreamingPredictor(_Predictor):
         return outputs[tensors.answers[0].name], {given: outputs[new] for given, new in tensors.states.items()}
 
 
-def check_feed(feed: Feed, tensors: GraphSignature, min_sizes: Mapping[str, int]) -> dict[str, int]:
+def check_feed(feed: Feed, tensors: GraphSignature, limits: SizeLimits) -> dict[str, int]:
     """Refuses inputs that onnxruntime must not see.
 
     Returns:
@@ -167,10 +167,14 @@ def check_feed(feed: Feed, tensors: GraphSignature, min_sizes: Mapping[str, int]
         for axis, size in check_array(feed[tensor.name], tensor).items():
             if sizes.setdefault(axis, size) != size:
                 raise InputError(f"the inputs hold different sizes of {axis}", got=f"{sizes[axis]} and {size}")
-    for axis, least in min_sizes.items():
+    for axis, least in limits.least.items():
         if sizes[axis] < least:
             first = next(tensor.name for tensor in tensors.inputs if axis in tensor.axes)
             raise InputError(f"{first} is too short", got=f"{axis} {sizes[axis]}", allowed=f"{least} or more")
+    for axis, most in limits.most.items():
+        if sizes[axis] > most:
+            first = next(tensor.name for tensor in tensors.inputs if axis in tensor.axes)
+            raise InputError(f"{first} is too long", got=f"{axis} {sizes[axis]}", allowed=f"at most {most}")
     return sizes
 
 

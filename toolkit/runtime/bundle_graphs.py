@@ -1,0 +1,103 @@
+"""What a bundle's manifest says of a graph, held against the graph's own bytes: no session is made for it."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from toolkit.contract.graph_io import METADATA_PREFIX, Axis, TensorSpec
+from toolkit.contract.manifest import BundleManifest, GraphEntry
+from toolkit.contract.records import encode
+from toolkit.errors import BundleError
+from toolkit.runtime.graph_warnings import stored_tensors
+from toolkit.runtime.graph_wiring import QUANTISED_LSTM
+from toolkit.runtime.onnx_compatibility import ONNX, newest_of, oldest_reader, reads
+from toolkit.runtime.onnx_file import OnnxFile, Value, read_onnx
+
+FIX = "copy the bundle again, or export it again"
+
+
+def check_graph_file(content: bytes, entry: GraphEntry, manifest: BundleManifest, where: str) -> None:
+    """Refuses a graph that is another than the manifest says.
+
+    Args:
+        content: the bytes of the graph's file.
+        entry: its line in the manifest.
+        manifest: the whole of it.
+        where: the bundle's folder, for messages.
+
+    Raises:
+        BundleError: no ONNX file, numbers that lie outside it, or other tensors, versions, precision or metadata.
+    """
+    file = read_onnx(content, entry.file)
+    outside = next((tensor for tensor in stored_tensors(file) if tensor.is_external), None)
+    if outside is not None:
+        got = outside.location or "no location"
+        raise BundleError(f"{entry.file} keeps numbers outside itself", got=got, allowed="a graph with all its weights")
+    _check_values(file, entry)
+    _check_versions(file, entry, manifest)
+    quantised = any(node.op_type == QUANTISED_LSTM for node in file.nodes())
+    halved = any(tensor.dtype == "float16" for tensor in stored_tensors(file))
+    if quantised != (entry.precision == "int8") or (entry.precision == "fp16" and not halved):
+        raise BundleError(f"{entry.file} is not in the precision of the manifest", got=entry.precision, fix=FIX)
+    _check_metadata(file, entry, manifest, where)
+
+
+def check_tensors(
+    entry: GraphEntry, inputs: Iterable[tuple[str, Sequence[Axis]]], outputs: Iterable[tuple[str, Sequence[Axis]]]
+) -> None:
+    """Whether these are the names and axes of the manifest, in its order.
+
+    Raises:
+        BundleError: they are not.
+    """
+    sides: tuple[tuple[str, Iterable[tuple[str, Sequence[Axis]]], tuple[TensorSpec, ...]], ...]
+    sides = ("inputs", inputs, entry.inputs), ("outputs", outputs, entry.outputs)
+    for kind, found, wanted in sides:
+        got = [(name, tuple(axes)) for name, axes in found]
+        if got != [(tensor.name, tensor.axes) for tensor in wanted]:
+            raise BundleError(f"{entry.file}: {kind} do not fit the manifest", got=got, fix=FIX)
+
+
+def _check_values(file: OnnxFile, entry: GraphEntry) -> None:
+    stored = {tensor.name for tensor in file.graph.initializers}
+    inputs = [value for value in file.graph.inputs if value.name not in stored]
+    for value in (*inputs, *file.graph.outputs):
+        if (value.kind, value.element) != ("tensor", "float32"):
+            got = f"{value.kind} {value.element}".strip()
+            raise BundleError(f"{entry.file}: the type of {value.name}", got=got, allowed="tensor float32")
+    check_tensors(entry, map(_named_axes, inputs), map(_named_axes, file.graph.outputs))
+
+
+def _named_axes(value: Value) -> tuple[str, tuple[Axis, ...]]:
+    return value.name, value.axes or ()
+
+
+def _check_versions(file: OnnxFile, entry: GraphEntry, manifest: BundleManifest) -> None:
+    opset = newest_of(each.version for each in file.opsets if each.domain in ONNX)
+    if opset != manifest.opset:
+        raise BundleError("manifest.json: opset", got=manifest.opset, allowed=f"that of {entry.file}, {opset}", fix=FIX)
+    needed = oldest_reader(file)
+    # A release that this toolkit does not know yet is left to the manifest, and to onnxruntime itself.
+    if needed is not None and not reads(manifest.minimum_onnxruntime, needed):
+        allowed = f"{needed} or newer, which {entry.file} needs"
+        raise BundleError(
+            "manifest.json: minimum_onnxruntime", got=manifest.minimum_onnxruntime, allowed=allowed, fix=FIX
+        )
+
+
+def _check_metadata(file: OnnxFile, entry: GraphEntry, manifest: BundleManifest, where: str) -> None:
+    """What the graph says of itself must be what the manifest says: swapped channels fit every shape."""
+    said = {each.key: each.value for each in file.metadata}
+    wanted = {"signal": manifest.signal, "model": manifest.model, "provenance": manifest.provenance}
+    other = [key for key, value in wanted.items() if _parsed(said.get(METADATA_PREFIX + key, "null")) != encode(value)]
+    if said.get(METADATA_PREFIX + "graph") != entry.name:
+        other.append("graph")
+    if other:
+        what = f"{where}: {entry.file} and the manifest contradict each other"
+        raise BundleError(what, got=f"another {other[0]}", fix=FIX)
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # no text stands for a table
