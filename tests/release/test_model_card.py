@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from toolkit.contract.manifest import Candidate, PrecisionDecision
 from toolkit.release.model_card import model_card
 from toolkit.runtime.bundle import load_bundle
 
@@ -56,3 +57,15 @@ def test_spans_are_told_in_the_largest_unit_that_fits(manifest, interval_s, wind
     card = model_card(dataclasses.replace(manifest, signal=signal))
     assert f"3 samples ({horizon})" in card
     assert f"12 samples ({window})" in card
+
+
+def test_what_was_measured_is_told_with_how_many_windows(manifest):
+    reason = "kept: 2.00 times as fast; a batch of 16 is 1.80 times slower than fp32"
+    found = [
+        Candidate(name, "int8", 2.0, (1.9, 2.1), 0.0, (), (), 40, kept=True, reason=reason, windows=windows)
+        for name, windows in (("windowed", 256), ("streaming", 136))
+    ]
+    decision = PrecisionDecision("auto", 0.01, 256, tuple(found))
+    card = model_card(dataclasses.replace(manifest, precision=decision))
+    assert "on 256 held-out windows. 136 of them for the streaming graph, sample by sample.\n" in card
+    assert f"- windowed in int8: {reason}\n- streaming in int8: {reason}\n" in card

@@ -6,18 +6,19 @@ import random
 import numpy as np
 import pytest
 
-from toolkit.contract.graph_io import GraphSignature, TensorSpec
+from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, TensorSpec
 from toolkit.contract.manifest import GraphEntry
 from toolkit.contract.records import encode
 from toolkit.release.held_out import HeldOut
-from toolkit.release.precision_choice import Variant, candidates, mean_errors, precisions
+from toolkit.release.precision_choice import Request, Variant, candidates, precisions
 
 X, Y = TensorSpec("x", ("batch", "sequence", 2)), TensorSpec("forecast", ("batch", 3, 2))
 TENSORS = GraphSignature((X,), (Y,))
 WINDOWS = np.random.default_rng(0).standard_normal((5, 4, 2)).astype(np.float32)
 TRUTH = np.random.default_rng(1).standard_normal((5, 3, 2)).astype(np.float32)
 HELD_OUT = HeldOut(WINDOWS, TRUTH, ("a", "b"))
-REQUEST = {"x": np.zeros((1, 4, 2), np.float32)}
+ONE = Request({"x": np.zeros((1, 4, 2), np.float32)}, 1, 4)
+SIXTEEN = Request({"x": np.zeros((16, 4, 2), np.float32)}, 16, 4)
 
 
 class MovedClock:
@@ -31,29 +32,31 @@ class MovedClock:
 
 
 class FakeGraph:
-    """Answers `error` beside the truth, and takes `takes_ns()` of the clock's time."""
+    """Answers `error` beside the truth, and takes `takes_ns` of the clock's time; `batch_ns` where it is a batch."""
 
-    def __init__(self, clock, takes_ns, error, tensors=TENSORS):
-        self.clock, self.takes_ns, self.error, self.tensors = clock, takes_ns, np.float32(error), tensors
-        self.fed = []
+    limits = ANY_SIZE
+
+    def __init__(self, clock, takes_ns, error, batch_ns=0):
+        self.clock, self.takes_ns, self.error, self.tensors = clock, takes_ns, np.float32(error), TENSORS
+        self.batch_ns = batch_ns
 
     def run(self, feed):
-        self.clock.now += self.takes_ns() if callable(self.takes_ns) else self.takes_ns
-        self.fed.append(feed)
-        place = int(np.argmin(np.abs(WINDOWS - feed["x"]).sum((1, 2))))
+        takes_ns = self.batch_ns if len(feed["x"]) > 1 else self.takes_ns
+        self.clock.now += takes_ns() if callable(takes_ns) else takes_ns
+        place = int(np.argmin(np.abs(WINDOWS - feed["x"][:1]).sum((1, 2))))
         return {"forecast": TRUTH[place][None] + self.error}
 
 
-def made(clock, precision, takes_ns, error, size=100):
+def made(clock, precision, *answers, size=100):
     entry = GraphEntry("windowed", f"windowed.{precision}.onnx", precision, {}, TENSORS.inputs, TENSORS.outputs)
-    return Variant(entry, b"x" * size, FakeGraph(clock, takes_ns, error))
+    return Variant(entry, b"x" * size, FakeGraph(clock, *answers))
 
 
-def judged(*others, fp32=(1_000_000, 1.0), held_out=HELD_OUT, **how):
-    """Candidates for `others`: precision, nanoseconds and error of each."""
+def judged(*others, fp32=(1_000_000, 1.0), held_out=HELD_OUT, requests=(ONE,), **how):
+    """Candidates for `others`: precision, nanoseconds, error and nanoseconds of a batch of each."""
     clock = MovedClock()
     variants = [made(clock, *other, size=40) for other in others]
-    return candidates(made(clock, "fp32", *fp32), variants, REQUEST, held_out, seconds=0.3, clock=clock, **how)
+    return candidates(made(clock, "fp32", *fp32), variants, requests, held_out, seconds=0.3, clock=clock, **how)
 
 
 def test_faster_and_accurate_is_kept():
@@ -64,7 +67,11 @@ def test_faster_and_accurate_is_kept():
     np.testing.assert_allclose(found.fp32_error, (1.0, 1.0), rtol=1e-6)
     np.testing.assert_allclose(found.error, (1.005, 1.005), rtol=1e-6)
     assert (found.graph, found.precision, found.bytes) == ("windowed", "int8", 40)
-    assert found.reason == "kept: 2.00 times as fast as fp32 here (2.00 to 2.00), error +0.50 %, 40 % of its size"
+    assert (found.series, found.samples, found.batch, found.windows) == (1, 4, None, 5)
+    assert found.reason == (
+        "kept: 2.00 times as fast as fp32 here (2.00 to 2.00) for one series of 4 samples; error +0.50 %, "
+        "40 % of its size"
+    )
 
 
 def test_faster_and_inaccurate_is_not():
@@ -89,7 +96,7 @@ def test_the_target_that_suffers_most_decides(error):
 def test_slower_is_not_worth_it():
     (found,) = judged(("int8", 1_600_000, 1.0))
     assert not found.kept
-    assert found.reason == "not worth it: 1.60 times slower than fp32 here"
+    assert found.reason == "not worth it: 1.60 times slower than fp32 here (1.60 to 1.60) for one series of 4 samples"
 
 
 @pytest.mark.parametrize("takes_ns", [1_000_000, 990_000, 985_000])
@@ -145,10 +152,68 @@ def test_without_held_out_readings_nothing_is_chosen():
 def test_what_was_asked_for_by_name_is_kept_though_it_is_slower():
     (found,) = judged(("int8", 1_600_000, 1.0), must_be_faster=False)
     assert found.kept
-    assert found.reason.startswith("kept: 0.62 times as fast")
     (unmeasured,) = judged(("fp16", 1_000_000, 9.0), must_be_faster=False, held_out=None)
     assert unmeasured.kept
     assert "error not measured" in unmeasured.reason
+
+
+@pytest.mark.parametrize(
+    ("takes_ns", "words"),
+    [
+        (500_000, "kept as asked: 2.00 times as fast as fp32 here (2.00 to 2.00) for one"),
+        (990_000, "kept as asked, though it is no faster here: 1.01 times as fast as fp32 here (1.01 to 1.01) for one"),
+        (1_010_000, "kept as asked, though it is no faster here: 0.99 times as fast as fp32 here (0.99 to 0.99) for"),
+        (1_600_000, "kept as asked, though it is slower here: 1.60 times slower than fp32 here (1.60 to 1.60) for one"),
+    ],
+)
+def test_what_was_asked_for_by_name_is_not_praised_for_a_gain_that_it_has_not(takes_ns, words):
+    (found,) = judged(("int8", takes_ns, 1.0), must_be_faster=False)
+    assert found.reason.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("batch_ns", "words"),
+    [
+        (14_400_000, "; a batch of 16 is 1.80 times slower than fp32 here (1.80 to 1.80); error"),
+        (4_000_000, "; a batch of 16 is 2.00 times as fast as fp32 here (2.00 to 2.00); error"),
+    ],
+)
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_becomes_of_a_batch_is_told_and_one_series_decides(batch_ns, words, asked):
+    fp32, int8 = (1_000_000, 1.0, 8_000_000), ("int8", 500_000, 1.0, batch_ns)
+    (found,) = judged(int8, fp32=fp32, requests=(ONE, SIXTEEN), must_be_faster=not asked)
+    assert found.kept
+    assert (found.speedup, found.batch) == (2.0, 16)
+    assert found.batch_speedup == found.batch_speedup_range[0] == pytest.approx(8_000_000 / batch_ns)
+    assert words in found.reason
+
+
+def test_a_faster_batch_saves_no_variant_that_is_slower_for_one_series():
+    fp32, int8 = (1_000_000, 1.0, 8_000_000), ("int8", 1_600_000, 1.0, 1_000_000)
+    (found,) = judged(int8, fp32=fp32, requests=(ONE, SIXTEEN))
+    assert not found.kept
+
+
+def test_a_step_of_the_horizon_that_suffers_is_told_though_the_mean_decides():
+    error = np.float32([[1.03, 1.0], [0.99, 1.0], [0.99, 1.0]])
+    (found,) = judged(("int8", 500_000, error))
+    assert found.kept
+    assert found.accuracy_loss == pytest.approx(0.01 / 3, abs=1e-6)
+    assert found.worst_step_loss == pytest.approx(0.03, abs=1e-6)
+    assert "error +0.33 % (+3.00 % for a 1 sample ahead)," in found.reason
+
+
+def test_a_request_is_told_as_it_was():
+    step = Request({"x": np.zeros((1, 1, 2), np.float32)}, 1, 1)
+    assert "for one series of 1 sample; error" in judged(("int8", 500_000, 1.0), requests=(step,))[0].reason
+    pair = Request({"x": np.zeros((2, 4, 2), np.float32)}, 2, None)
+    (found,) = judged(("fp16", 0, 1.0, 500_000), fp32=(0, 1.0, 1_000_000), requests=(pair,))
+    assert "for 2 series; error" in found.reason
+
+
+def test_fp32_that_is_no_number_is_nothing_to_be_held_against():
+    (found,) = judged(("int8", 500_000, 1.0), fp32=(1_000_000, [1.0, np.nan]))
+    assert not found.kept
 
 
 def test_what_was_asked_for_by_name_must_be_accurate_all_the_same():
@@ -172,41 +237,6 @@ def test_an_error_where_fp32_has_none_is_not_kept_and_can_be_written_down():
     assert not found.kept
     assert "infinitely larger" in found.reason
     json.dumps(encode(found), allow_nan=False)
-
-
-def test_each_series_is_asked_alone():
-    graph = FakeGraph(MovedClock(), 1, [0.25, 0.5])
-    np.testing.assert_allclose(mean_errors(graph, HELD_OUT), (0.25, 0.5), rtol=1e-6)
-    assert [feed["x"].shape for feed in graph.fed] == [(1, 4, 2)] * 5
-
-
-class Streaming:
-    """A time-major graph with states, an answer after each step; only the last one is right."""
-
-    tensors = GraphSignature(
-        (TensorSpec("x", ("T", "N", 2)), TensorSpec("h0", (1, "N", 6))),
-        (TensorSpec("hn", (1, "N", 6)), TensorSpec("y", ("T", "N", 2))),
-        {"h0": "hn"},
-    )
-
-    def run(self, feed):
-        assert feed["x"].shape == (4, 1, 2)
-        np.testing.assert_array_equal(feed["h0"], np.zeros((1, 1, 6), np.float32))
-        y = np.full((4, 1, 2), 1e9, np.float32)
-        y[-1] = 0.5
-        return {"hn": np.zeros((1, 1, 6), np.float32), "y": y}
-
-
-def test_a_stream_is_scored_after_its_last_step_and_from_a_zero_state():
-    held_out = HeldOut(WINDOWS, np.zeros((5, 1, 2), np.float32), ("a", "b"))
-    np.testing.assert_array_equal(mean_errors(Streaming(), held_out), (0.5, 0.5))
-
-
-def test_a_horizon_of_one_target_needs_no_axis_of_targets():
-    graph = FakeGraph(MovedClock(), 1, 0.0, GraphSignature((X,), (TensorSpec("forecast", ("batch", 3)),)))
-    graph.run = lambda feed: {"forecast": np.float32([[1, 2, 3]])}
-    held_out = HeldOut(WINDOWS, np.zeros((5, 3, 1), np.float32), ("a",))
-    np.testing.assert_array_equal(mean_errors(graph, held_out), (2.0,))
 
 
 def test_which_variants_a_request_asks_for():

@@ -1,5 +1,6 @@
 """Precisions in a bundle: what is made, proven, kept, told, and how it is run."""
 
+import dataclasses
 import functools
 import json
 
@@ -10,17 +11,18 @@ import tiny_bundles
 import torch
 from torch import nn
 
-from toolkit.errors import GateError, ModelError
+from toolkit.contract.graph_io import GRAPHS, SizeLimits
+from toolkit.errors import BundleError, GateError, ModelError
 from toolkit.export.graphs import export_torch_graph
 from toolkit.export.input_spec import parse_tensor
 from toolkit.parity.bundle import check_bundle
 from toolkit.parity.grid import ParityGrid
 from toolkit.parity.inputs import InputSource
-from toolkit.release import Options, build_bundle, material_of_module
+from toolkit.release import Options, build_bundle, build_material, material_of_module
 from toolkit.release.golden_vectors import golden_cases
-from toolkit.release.material import entry_of
-from toolkit.release.precision_choice import candidates
-from toolkit.release.variants import choose_precision
+from toolkit.release.material import entry_of, material_of_run
+from toolkit.release.precision_choice import candidates, variant
+from toolkit.release.variants import choose_precision, requests, smaller
 from toolkit.runtime.bundle import load_bundle
 from toolkit.runtime.golden import check_golden
 
@@ -154,7 +156,8 @@ def test_the_decision_is_recorded_with_its_figures_and_told(which, request):
     card = (folder / "README.md").read_text()
     assert f"`windowed.{which}.onnx`: windowed, {which}" in card
     assert ("run one series at a time" in card) == (which == "int8")
-    assert f"- windowed in {which}: kept: " in card
+    assert f"- windowed in {which}: kept as asked" in card
+    assert "; a batch of 16 is " in card
     assert f"{decision.windows} held-out windows" in card
 
 
@@ -167,6 +170,23 @@ def test_fp16_is_smaller_takes_whole_batches_and_answers_alike(fp16):
     half, single = (bundle.windowed(precision=precision).predict(x) for precision in (None, "fp32"))
     assert half.dtype == np.float32
     np.testing.assert_allclose(half, single, rtol=1e-3)  # 101 325 does not fit into half: arithmetic is in single
+
+
+def test_a_stream_in_int8_is_scored_as_a_gateway_runs_it(int8, run):
+    bundle = load_bundle(int8)
+    found = next(each for each in bundle.manifest.precision.candidates if each.graph == "streaming")
+    held_out = material_of_run(run).held_out
+    predictor, errors = bundle.streaming(), {"whole": [], "stepwise": []}
+    for x, y in zip(held_out.x, held_out.y, strict=True):
+        for how, cuts in (("whole", 1), ("stepwise", len(x))):
+            state = predictor.zero_state(1)
+            for piece in np.split(x[None], cuts, axis=1):
+                answer, state = predictor.advance(np.ascontiguousarray(piece), state)
+            errors[how].append(np.abs(answer[0, -1].astype(np.float64) - y).mean(axis=0))
+    whole, stepwise = (np.mean(errors[how], axis=0) for how in ("whole", "stepwise"))
+    assert (found.samples, found.windows) == (1, len(held_out.x))
+    np.testing.assert_allclose(found.error, stepwise, rtol=1e-9)
+    assert not np.allclose(whole, stepwise, rtol=1e-6)  # it makes a difference
 
 
 def test_parity_is_judged_on_fp32_and_the_gate_on_all(int8):
@@ -187,7 +207,7 @@ def worse(monkeypatch):
     """A precision whose graphs are run one series at a time costs a fiftieth of the accuracy."""
     monkeypatch.setattr(
         "toolkit.release.precision_choice.mean_errors",
-        lambda graph, held_out: np.array([1.0, 1.02 if graph.one_series else 1.0]),
+        lambda graph, held_out: np.array([[1.0, 1.02 if graph.one_series else 1.0]]),
     )
 
 
@@ -255,6 +275,68 @@ def test_int8_of_a_gru_is_refused_in_one_line(gru):
         choose_precision(*gru, requested="int8", max_accuracy_loss=0.01)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_status == 2
+
+
+def test_what_cannot_be_made_is_refused_before_parity(gru, tmp_path, monkeypatch):
+    *_, protos, material, _ = gru
+    monkeypatch.setattr("toolkit.release.build.export_torch_graph", lambda graph, *_: protos[graph.name])
+    monkeypatch.setattr("toolkit.release.build.check_parity", lambda *_: pytest.fail("parity was begun"))
+    stages = []
+    options = Options(precision="int8", on_stage=lambda name, seconds: stages.append(name))
+    with pytest.raises(ModelError, match="int8 of a GRU is refused"):
+        build_material(lambda: material, tmp_path / "gru", options)
+    assert stages == []
+    for precision in ("auto", "fp16", "fp32"):
+        with pytest.raises(pytest.fail.Exception, match="parity was begun"):
+            build_material(lambda: material, tmp_path / "gru", Options(precision=precision))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"mixes_series": True}, "its answer for one depends on the others"),
+        ({"min_sizes": {"batch": 3}}, "it takes 3 or more"),
+    ],
+)
+def test_int8_of_a_graph_that_cannot_be_run_one_series_at_a_time_is_refused(whole, changes, why):
+    entry = dataclasses.replace(load_bundle(whole).manifest.graph("windowed"), **changes)
+    proto = tiny_bundles.graphs_of(whole)["windowed"]
+    with pytest.raises(ModelError, match=f"int8 is run one series at a time, and {why}; fix: --precision fp16"):
+        smaller(entry, proto, "int8")
+    assert smaller(entry, proto, "fp16") != proto
+
+
+def test_a_variant_that_onnxruntime_refuses_is_a_failed_check_and_told_by_auto(gru, monkeypatch):
+    def refuse(entry, content):
+        if entry.precision != "fp32":
+            raise BundleError("onnxruntime refuses it")
+        return variant(entry, content)
+
+    monkeypatch.setattr("toolkit.release.variants.variant", refuse)
+    with pytest.raises(GateError, match=r"windowed\.fp16\.onnx does not run: onnxruntime refuses it"):
+        choose_precision(*gru, requested="fp16", max_accuracy_loss=0.01)
+    found = choose_precision(*gru, requested="auto", max_accuracy_loss=0.01).decision.candidates[0]
+    assert found.reason == "not made: windowed.fp16.onnx does not run: onnxruntime refuses it"
+
+
+def test_what_is_known_of_the_accuracy_without_held_out_readings_is_told(gru):
+    (found,) = choose_precision(*gru, requested="fp16", max_accuracy_loss=0.01).decision.candidates
+    assert 0 < found.golden_error < 0.01
+    assert "; error not measured (on golden vectors up to 0." in found.reason
+
+
+def test_what_is_timed_is_one_series_and_a_batch(run, gru):
+    material = material_of_run(run)
+    shapes = {name: [(r.series, r.samples, r.feed["x"].shape) for r in requests(material, name)] for name in GRAPHS}
+    assert shapes == {
+        "windowed": [(1, 12, (1, 12, 2)), (16, 12, (16, 12, 2))],
+        "streaming": [(1, 1, (1, 1, 2)), (16, 1, (16, 1, 2))],
+    }
+    *_, material, _ = gru
+    for limits, batches in ((SizeLimits({}, {"batch": 4}), [1, 4]), (SizeLimits({"batch": 20}, {"batch": 40}), [20])):
+        graph = dataclasses.replace(material.graphs["windowed"], limits=limits)
+        found = requests(dataclasses.replace(material, graphs={"windowed": graph}), "windowed")
+        assert [request.series for request in found] == batches
 
 
 def test_what_cannot_be_made_is_told_and_the_other_precision_judged(gru):

@@ -78,6 +78,8 @@ def _graph_line(entry: GraphEntry) -> str:
     notes: list[str] = [entry.name, entry.precision]
     notes += ["run one series at a time"] if entry.one_series else []
     notes += [f"{axis} of {size} or more" for axis, size in entry.min_sizes.items()]
+    notes += [f"{axis} of at most {size}" for axis, size in entry.max_sizes.items()]
+    notes += ["the answer for one series depends on the others in its call"] * entry.mixes_series
     return f"- `{entry.file}`: {', '.join(notes)}"
 
 
@@ -87,7 +89,9 @@ def _precision(manifest: BundleManifest) -> list[str]:
         return []
     lines = [f"- {c.graph} in {c.precision}: {c.reason}" for c in decision.candidates]
     asked = f"Asked for: {decision.requested}; measured on the machine that made the bundle, and on {decision.windows}"
-    return ["## Precision", "", f"{asked} held-out windows.", "", *lines, ""]
+    fewer = {c.graph: c.windows for c in decision.candidates if 0 < c.windows < decision.windows}
+    notes = "".join(f" {count} of them for the {name} graph, sample by sample." for name, count in fewer.items())
+    return ["## Precision", "", f"{asked} held-out windows.{notes}", "", *lines, ""]
 
 
 def _accuracy_table(accuracy: dict[str, Any]) -> list[str]:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from toolkit.benchmark.statistics import median_ratio, ratio_interval
 from toolkit.benchmark.timing import Clock, SystemClock, measure_in_turns, warm_up
-from toolkit.contract.graph_io import GraphSignature
 from toolkit.contract.manifest import Candidate, GraphEntry, Precision
 from toolkit.release.held_out import HeldOut
+from toolkit.release.variant_errors import Errors, Loss, growth, mean_errors, scored_windows
 from toolkit.runtime.predictors import GuardedGraph
 from toolkit.runtime.session import create_session
 
@@ -19,34 +19,60 @@ MAX_ACCURACY_LOSS = 0.01
 """Of the fp32 error: a tenth of what two trainings with other seeds differ by."""
 
 MEASURED_S = 1.5
-"""For one graph's contenders, warm-up included."""
+"""For one graph's contenders, warm-up included. A batch is measured for half as long: nothing hangs on it."""
 
 LEAST_GAIN = 1.02
 """A variant that gains less than a fiftieth is not worth a second file."""
 
 Feed = dict[str, NDArray[np.float32]]
+Speed = tuple[float, tuple[float, float]]
+"""fp32's time over a variant's, the median over rounds, and its interval."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call that is timed.
+
+    Attributes:
+        feed: its inputs.
+        series: how many.
+        samples: of each; None for a graph whose inputs have no such axis.
+    """
+
+    feed: Feed
+    series: int
+    samples: int | None
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One graph in one precision, ready to be run."""
+    """One graph in one precision, ready to be run.
+
+    Attributes:
+        entry: its line in the manifest.
+        content: its file.
+        graph: it, behind its guards.
+        golden_error: its largest error on the golden vectors, as a part of what each answer varies by; None where
+            that is unknown.
+    """
 
     entry: GraphEntry
     content: bytes
     graph: GuardedGraph
+    golden_error: float | None = None
 
 
 def variant(entry: GraphEntry, content: bytes) -> Variant:
     """Loads a graph behind its guards."""
     session = create_session(content, None, entry.file)
-    graph = GuardedGraph(session, entry.signature, entry.min_sizes, entry.one_series)
+    graph = GuardedGraph(session, entry.signature, entry.limits, entry.one_series)
     return Variant(entry, content, graph)
 
 
 def candidates(
     fp32: Variant,
     variants: Sequence[Variant],
-    request: Feed,
+    requests: Sequence[Request],
     held_out: HeldOut | None,
     *,
     max_accuracy_loss: float = MAX_ACCURACY_LOSS,
@@ -59,84 +85,66 @@ def candidates(
     Args:
         fp32: the graph as it is.
         variants: of it.
-        request: what is timed: one series.
+        requests: what is timed: one series, which decides, and, where the graph takes one, a batch, which is told.
         held_out: what the forecast is scored on; None leaves the accuracy unknown.
         max_accuracy_loss: how much the mean absolute error of any target may grow, as a part of fp32's.
         must_be_faster: whether a variant that is not faster beyond noise is given up.
-        seconds: for the timing.
+        seconds: for the timing of one series.
         clock: where time comes from; None means the system's.
 
     Returns:
         A candidate for each variant; at most one is kept, the fastest.
     """
-    timed = _timed([fp32, *variants], request, seconds, clock or SystemClock())
-    reference = np.zeros(0) if held_out is None else mean_errors(fp32.graph, held_out)
+    clock, share = clock or SystemClock(), (seconds, seconds / 2)
+    timed = [_timed([fp32, *variants], r.feed, s, clock) for r, s in zip(requests, share, strict=False)]
+    scored = None if held_out is None else scored_windows(fp32.graph, held_out)
+    reference = None if scored is None else mean_errors(fp32.graph, scored)
     found = []
-    for each, speed in zip(variants, timed, strict=True):
-        errors = None if held_out is None else mean_errors(each.graph, held_out)
-        loss = None if errors is None else _loss(errors, reference)
-        against = _reason_against(speed, loss, max_accuracy_loss, must_be_faster=must_be_faster)
-        size = len(each.content) / len(fp32.content)
-        found.append(
-            Candidate(
-                graph=each.entry.name,
-                precision=each.entry.precision,
-                speedup=speed[0],
-                speedup_range=speed[1],
-                accuracy_loss=loss if loss is not None and np.isfinite(loss) else None,
-                error=_finite(errors),
-                fp32_error=_finite(reference),
-                bytes=len(each.content),
-                kept=against is None,
-                reason=against or _reason_for(speed, loss, size),
-            )
-        )
+    for each, speeds in zip(variants, zip(*timed, strict=True), strict=True):
+        errors = loss = None
+        if scored is not None and reference is not None:
+            errors = mean_errors(each.graph, scored)
+            loss = growth(errors, reference, scored.targets)
+        told = _Told(requests, speeds, loss, max_accuracy_loss, each.golden_error, asked=not must_be_faster)
+        found.append(_candidate(fp32, each, told, (errors, reference), 0 if scored is None else len(scored.x)))
     best = max((c for c in found if c.kept), key=lambda c: c.speedup or 0.0, default=None)
     return [_slower_than(c, best) if c.kept and best is not None and c is not best else c for c in found]
 
 
-def _loss(errors: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
-    """How much the error of the target grows that suffers most, as a part of fp32's; infinite where that is 0."""
-    grown = errors - reference
-    parts = np.divide(grown, reference, out=np.where(grown > 0, np.inf, 0.0), where=reference > 0)
-    return float(np.max(parts)) if np.isfinite(errors).all() else np.inf
+def _candidate(
+    fp32: Variant, own: Variant, told: "_Told", errors: tuple[Errors | None, Errors | None], windows: int
+) -> Candidate:
+    one, *batch = zip(told.requests, told.speeds, strict=False)
+    against = told.against()
+    return Candidate(
+        graph=own.entry.name,
+        precision=own.entry.precision,
+        speedup=one[1][0],
+        speedup_range=one[1][1],
+        accuracy_loss=None if told.loss is None else _number(told.loss.target),
+        error=_by_target(errors[0]),
+        fp32_error=_by_target(errors[1]),
+        bytes=len(own.content),
+        kept=against is None,
+        reason=against or told.in_favour(len(own.content) / len(fp32.content)),
+        series=one[0].series,
+        samples=one[0].samples,
+        batch=batch[0][0].series if batch else None,
+        batch_speedup=batch[0][1][0] if batch else None,
+        batch_speedup_range=batch[0][1][1] if batch else (),
+        worst_step_loss=None if told.loss is None else _number(told.loss.step),
+        windows=windows,
+        golden_error=own.golden_error,
+    )
 
 
-def _finite(errors: NDArray[np.float64] | None) -> tuple[float, ...]:
+def _number(value: float) -> float | None:
     """For the manifest, which has no infinity."""
-    return () if errors is None or not np.isfinite(errors).all() else tuple(map(float, errors))
+    return value if np.isfinite(value) else None
 
 
-def mean_errors(graph: GuardedGraph, held_out: HeldOut) -> NDArray[np.float64]:
-    """Mean absolute error of each target, in its unit, of the forecast after a window's last sample."""
-    tensors = graph.tensors
-    errors = np.zeros(held_out.y.shape[-1])
-    for x, y in zip(held_out.x, held_out.y, strict=True):
-        forecast = _last_answer(graph.run(_feed(tensors, x)), tensors).reshape(y.shape)
-        errors += np.abs(forecast.astype(np.float64) - y).mean(axis=0)
-    return np.asarray(errors / len(held_out.x))
-
-
-def _feed(tensors: GraphSignature, x: NDArray[np.float32]) -> Feed:
-    """One window as a batch of one, its states zero."""
-    readings = tensors.data[0]
-    window = x[None] if readings.axes[0] == tensors.batch_axis else x[:, None]
-    states = {
-        name: np.zeros([1 if isinstance(axis, str) else axis for axis in tensors.input(name).axes], np.float32)
-        for name in tensors.states
-    }
-    return {readings.name: np.ascontiguousarray(window), **states}
-
-
-def _last_answer(outputs: dict[str, NDArray[np.float32]], tensors: GraphSignature) -> NDArray[np.float32]:
-    """The forecast of the one series, after its last step where there is one after each."""
-    answer = tensors.answers[0]
-    symbolic = sum(isinstance(axis, str) for axis in answer.axes)  # they stand in front: see `horizon_of`
-    last: NDArray[np.float32] = outputs[answer.name][(-1,) * symbolic]
-    return last
-
-
-Speed = tuple[float, tuple[float, float]]
+def _by_target(errors: Errors | None) -> tuple[float, ...]:
+    return () if errors is None or not np.isfinite(errors).all() else tuple(map(float, errors.mean(axis=0)))
 
 
 def _timed(contenders: Sequence[Variant], request: Feed, seconds: float, clock: Clock) -> list[Speed]:
@@ -147,25 +155,83 @@ def _timed(contenders: Sequence[Variant], request: Feed, seconds: float, clock: 
     return [(median_ratio(*pair), ratio_interval(*pair)) for pair in pairs]
 
 
-def _reason_against(speed: Speed, loss: float | None, max_loss: float, *, must_be_faster: bool) -> str | None:
-    ratio, (low, high) = speed
-    if loss is not None and not loss <= max_loss:
-        grown = f"{100 * loss:.2f} % larger" if np.isfinite(loss) else "infinitely larger"
-        return f"not kept: its error on held-out readings is {grown}, {100 * max_loss:g} % are allowed"
-    if must_be_faster and loss is None:
-        return "not kept: no held-out readings of what its answer forecasts, to measure its error on"
-    if must_be_faster and high < 1.0 / LEAST_GAIN:
-        return f"not worth it: {1 / ratio:.2f} times slower than fp32 here"
-    if must_be_faster and low < LEAST_GAIN:
-        return f"not worth it: {ratio:.2f} times as fast as fp32 here ({low:.2f} to {high:.2f}), no gain beyond noise"
-    return None
+@dataclass(frozen=True)
+class _Told:
+    """What was measured of one variant, and what is said of it.
+
+    Attributes:
+        requests: what was timed.
+        speeds: of these.
+        loss: None where it was not measured.
+        max_loss: what is allowed.
+        golden_error: of the variant, for want of a loss.
+        asked: whether the precision was asked for by name: then it need not be faster, and that is said.
+    """
+
+    requests: Sequence[Request]
+    speeds: Sequence[Speed]
+    loss: Loss | None
+    max_loss: float
+    golden_error: float | None
+    asked: bool
+
+    def against(self) -> str | None:
+        """Why it is not kept; None where it is."""
+        if self.loss is not None and not self.loss.target <= self.max_loss:
+            grown = _percent(self.loss.target).removeprefix("+")
+            return f"not kept: its error on held-out readings is {grown} larger, {100 * self.max_loss:g} % are allowed"
+        if self.asked:
+            return None
+        if self.loss is None:
+            return "not kept: no held-out readings of what its answer forecasts, to measure its error on"
+        verdict, speed = _verdict(self.speeds[0]), self._speed()
+        noise = ", no gain beyond noise" if verdict == "no faster" else ""
+        return None if verdict == "faster" else f"not worth it: {speed}{noise}"
+
+    def in_favour(self, size: float) -> str:
+        """What is gained and what it costs."""
+        verdict = _verdict(self.speeds[0])
+        though = "" if verdict == "faster" else f", though it is {verdict} here"
+        kept = f"kept as asked{though}" if self.asked else "kept"
+        return f"{kept}: {self._speed()}{self._batch()}; {self._error()}, {100 * size:.0f} % of its size"
+
+    def _speed(self) -> str:
+        one = self.requests[0]
+        series = "one series" if one.series == 1 else f"{one.series} series"
+        samples = "" if one.samples is None else f" of {one.samples} sample{'s' * (one.samples != 1)}"
+        return f"{_compared(self.speeds[0])} for {series}{samples}"
+
+    def _batch(self) -> str:
+        return "".join(
+            f"; a batch of {request.series} is {_compared(speed)}"
+            for request, speed in zip(self.requests[1:], self.speeds[1:], strict=False)
+        )
+
+    def _error(self) -> str:
+        if self.loss is None:
+            golden = self.golden_error
+            off = f" (on golden vectors up to {100 * golden:.2g} % of what its answers vary by)" if golden else ""
+            return f"error not measured{off}"
+        target, ahead = self.loss.where
+        samples = f"{ahead} sample{'s' * (ahead != 1)}"
+        worst = f" ({_percent(self.loss.step)} for {target} {samples} ahead)" if self.loss.step > self.max_loss else ""
+        return f"error {_percent(self.loss.target)}{worst}"
 
 
-def _reason_for(speed: Speed, loss: float | None, size: float) -> str:
+def _verdict(speed: Speed) -> str:
+    low, high = speed[1]
+    return "faster" if low >= LEAST_GAIN else "slower" if high < 1.0 / LEAST_GAIN else "no faster"
+
+
+def _compared(speed: Speed) -> str:
     ratio, (low, high) = speed
-    error = "error not measured" if loss is None else f"error {100 * loss:+.2f} %"
-    speed_told = f"{ratio:.2f} times as fast as fp32 here ({low:.2f} to {high:.2f})"
-    return f"kept: {speed_told}, {error}, {100 * size:.0f} % of its size"
+    if _verdict(speed) == "slower":
+        return f"{1 / ratio:.2f} times slower than fp32 here ({1 / high:.2f} to {1 / low:.2f})"
+    return f"{ratio:.2f} times as fast as fp32 here ({low:.2f} to {high:.2f})"
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:+.2f} %" if np.isfinite(part) else "infinitely"
 
 
 def _slower_than(candidate: Candidate, best: Candidate) -> Candidate:

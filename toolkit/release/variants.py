@@ -9,15 +9,18 @@ import onnx
 
 from toolkit.contract.graph_io import GraphName
 from toolkit.contract.manifest import Candidate, GraphEntry, Precision, PrecisionDecision
-from toolkit.errors import GateError, ModelError
+from toolkit.errors import BundleError, GateError, ModelError
 from toolkit.export.lint import check_graph
 from toolkit.export.precision import to_fp16, to_int8
 from toolkit.parity.grid import quick_grid
 from toolkit.parity.inputs import InputSource
-from toolkit.release.golden_vectors import variant_tolerances
-from toolkit.release.material import Material
-from toolkit.release.precision_choice import Feed, Variant, candidates, precisions, variant
+from toolkit.release.material import Material, entry_of
+from toolkit.release.precision_choice import Request, Variant, candidates, precisions, variant
+from toolkit.release.variant_golden import golden_error, tolerances_of
 from toolkit.runtime.golden import GoldenCase
+
+BATCH = 16
+"""Series of the batch that is timed beside one series."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def _choose(
     for precision in precisions(requested):
         try:
             variants.append(make_variant(entry, proto, precision, material, cases))
-        except (ModelError, GateError) as error:  # nothing that can be stored or quantised, or not well enough
+        except (ModelError, GateError) as error:  # nothing that can be stored or quantised, or it does not run
             if requested != "auto":
                 raise
             refused.append(_refused(entry.name, precision, str(error)))
@@ -104,7 +107,7 @@ def _choose(
     judged = candidates(
         fp32,
         variants,
-        _request(material, entry.name),
+        requests(material, entry.name),
         material.held_out,
         max_accuracy_loss=max_accuracy_loss,
         must_be_faster=requested == "auto",
@@ -116,6 +119,35 @@ def _choose(
     return kept, [*refused, *judged]
 
 
+def refuse_what_cannot_be_made(material: Material, protos: Mapping[GraphName, onnx.ModelProto], requested: str) -> None:
+    """Makes what was asked for by name and drops it: in hundredths of a second, before parity takes its many.
+
+    Raises:
+        ModelError: a graph cannot be made in that precision.
+        GateError: it would not hold what its fp32 graph does.
+    """
+    for name, proto in protos.items():
+        for precision in precisions(requested) if requested != "auto" else ():
+            smaller(entry_of(material.graphs[name]), proto, precision)
+
+
+def smaller(entry: GraphEntry, proto: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
+    """A graph in another precision.
+
+    Raises:
+        ModelError: it cannot be made, or would be run otherwise than the graph may be.
+        GateError: it does not hold what its fp32 graph does.
+    """
+    if precision == "fp16":
+        return to_fp16(proto)
+    least = entry.limits.at_least(entry.signature.batch_axis)
+    if entry.mixes_series or least > 1:
+        why = f"it takes {least} or more" if least > 1 else "its answer for one depends on the others"
+        what = f"int8 of the {entry.name} graph is refused: int8 is run one series at a time, and {why}"
+        raise ModelError(what, fix="--precision fp16")
+    return to_int8(proto, entry.name)
+
+
 def make_variant(
     entry: GraphEntry, proto: onnx.ModelProto, precision: Precision, material: Material, cases: Sequence[GoldenCase]
 ) -> Variant:
@@ -125,7 +157,7 @@ def make_variant(
         GateError: it does not.
         ModelError: it cannot be made.
     """
-    changed = to_fp16(proto) if precision == "fp16" else to_int8(proto, entry.name)
+    changed = smaller(entry, proto, precision)
     opset = next(each.version for each in proto.opset_import if each.domain in ("", "ai.onnx"))
     check_graph(changed, entry.signature, entry.name, opset, precision)
     own = dataclasses.replace(
@@ -135,16 +167,20 @@ def make_variant(
         one_series=precision == "int8",
         preferred=True,
     )
-    made = variant(own, changed.SerializeToString())
-    _check_shapes(made, material)
-    return dataclasses.replace(made, entry=dataclasses.replace(own, golden_atol=variant_tolerances(made.graph, cases)))
+    try:
+        made = variant(own, changed.SerializeToString())
+        _check_shapes(made, material)
+        tolerances, off = tolerances_of(entry, made.graph, cases), golden_error(made.graph, cases)
+    except BundleError as error:  # a graph of our own making: nobody's bundle is at fault
+        raise GateError(f"{own.file} does not run: {error}") from error
+    return dataclasses.replace(made, entry=dataclasses.replace(own, golden_atol=tolerances), golden_error=off)
 
 
 def _check_shapes(made: Variant, material: Material) -> None:
     """Every shape of a small grid runs and gives finite answers."""
     graph = material.graphs[made.entry.name]
     source = InputSource(material.graphs, material.samples, seed=2)
-    for batch, sequence in quick_grid(material.window_length).shapes_of(graph.tensors, graph.min_sizes):
+    for batch, sequence in quick_grid(material.window_length).shapes_of(graph.tensors, graph.limits):
         feed = source.feed(graph.name, source.families[0], batch, sequence)
         for name, values in made.graph.run(feed).items():
             if not np.isfinite(values).all():
@@ -152,13 +188,17 @@ def _check_shapes(made: Variant, material: Material) -> None:
                 raise GateError(f"{made.entry.file}: {name} is not finite at {where}")
 
 
-def _request(material: Material, name: GraphName) -> Feed:
-    """One series: a window, or one step of a stream."""
+def requests(material: Material, name: GraphName) -> tuple[Request, ...]:
+    """One series, of a window or one step of a stream; and a batch, where the graph takes one."""
     graph = material.graphs[name]
     source = InputSource(material.graphs, material.samples, seed=3)
-    least = [graph.min_sizes.get(axis or "", 1) for axis in (graph.tensors.batch_axis, graph.tensors.sequence_axis)]
-    sequence = least[1] if graph.tensors.states else max(material.window_length, least[1])
-    return source.feed(name, source.families[0], least[0], sequence)
+    batch_axis, sequence_axis = graph.tensors.batch_axis, graph.tensors.sequence_axis
+    length = graph.limits.clipped(sequence_axis, 1 if graph.tensors.states else material.window_length)
+    batches = (graph.limits.at_least(batch_axis), graph.limits.clipped(batch_axis, BATCH))
+    return tuple(
+        Request(source.feed(name, source.families[0], batch, length), batch, None if sequence_axis is None else length)
+        for batch in dict.fromkeys(batches if batch_axis is not None else batches[:1])
+    )
 
 
 def _refused(graph: GraphName, precision: Precision, reason: str) -> Candidate:
