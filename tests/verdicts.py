@@ -1,6 +1,6 @@
 """One verdict on an export, reached as building a bundle reaches it: two exports, the gate, parity on a small grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
@@ -10,10 +10,14 @@ from toolkit.errors import BundleError, GateError, ModelError
 from toolkit.export.foreign_graph import foreign_graph
 from toolkit.export.graphs import example_sizes, export_torch_graph
 from toolkit.export.lint import check_graph, check_same
+from toolkit.export.turns import probed
 from toolkit.parity import ParityGrid, check_parity
 
 GRID = ParityGrid((1, 2, 4), (1, 2, 11), (5, 0))
 """One sample of one series among others; neither example's batch nor its sequence (3 x 29, 5 x 31)."""
+
+HARD_GRID = replace(GRID, hard=((2, 3), (1, 11)))
+"""The same with inputs that no machine gives."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def tensor(text):
 
 def as_graph(module, inputs, outputs=(), states=None):
     """Anyone's module; inputs as texts."""
-    return foreign_graph(module, [tensor(text) for text in inputs], outputs, states)
+    return probed(foreign_graph(module, [tensor(text) for text in inputs], outputs, states))
 
 
 def verdict(module, inputs, outputs=(), states=None, grid=GRID):
@@ -78,6 +82,9 @@ def compared(graph, proto, grid=GRID, samples=None):
         return Verdict("parity", str(error), proto)
     if report.passed:
         return Verdict("", "", proto, report)
-    first = next(case for case in report.cases if not case.passed)
+    first = next((case for case in report.cases if not case.passed), None)
+    if first is None:
+        changed = next(check for check in report.weights if not check.passed)
+        return Verdict("parity", f"weights: {changed}", proto, report)
     reason = f"batch {first.batch}, sequence {first.sequence}: {first.problem or first.ort_error}"
     return Verdict("parity", f"{reason}; parts at {report.parting}", proto, report)

@@ -106,13 +106,14 @@ def test_the_keys_that_others_rely_on(report):
         "notes",
         "parting",
         "unit",
+        "weights",
     }
     assert value["schema"] == "parity/1"
     assert value["passed"] is True
     assert value["divergence"] is None
     assert set(value["summary"]) == {"cases", "failed", "worst"}
     for case in value["cases"]:
-        assert set(case) == CASE_KEYS | {"tolerance", "problem"}
+        assert set(case) == CASE_KEYS | {"tolerance", "problem", "pool", "threads", "optimisation"}
 
 
 def test_every_case_of_the_grid_is_there(report, grid):

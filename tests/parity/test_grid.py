@@ -1,5 +1,6 @@
 import pytest
 
+from toolkit.contract.graph_io import GraphSignature, SizeLimits, TensorSpec
 from toolkit.parity import ParityGrid
 from toolkit.parity.grid import quick_grid, standard_grid
 
@@ -44,3 +45,11 @@ def test_pieces_of_random_size_differ_and_follow_the_seed():
     cuts = [tuple(ParityGrid((1,), (200,), seed=seed).cuts(0)) for seed in (0, 1)]
     assert cuts[0] != cuts[1]
     assert len(set(cuts[0])) > 3
+
+
+def test_sizes_are_moved_to_the_nearest_that_a_graph_takes():
+    tensors = GraphSignature((TensorSpec("x", ("batch", "sequence", 3)),), (TensorSpec("y", ("batch",)),))
+    limits = SizeLimits({"sequence": 4}, {"sequence": 50, "batch": 7})
+    grid = standard_grid(60)
+    assert grid.shapes_of(tensors, limits) == [(b, s) for s in (4, 5, 50) for b in (1, 2, 3, 7)]
+    assert grid.hard_shapes_of(tensors, limits) == [(2, 4), (3, 50)]

@@ -122,5 +122,5 @@ def test_no_readings_no_data(made_up, family):
 
 
 def test_an_unknown_family(real):
-    with pytest.raises(ConfigError, match="inputs; got 'ramps'; allowed: data, noisy"):
-        real.feed("windowed", "ramps", 1, 1)
+    with pytest.raises(ConfigError, match="inputs; got 'nonsense'; allowed: data, noisy, constant"):
+        real.feed("windowed", "nonsense", 1, 1)

@@ -87,6 +87,13 @@ def test_triton_runs_the_preferred_precision(fp32):
     assert "dynamic_batching" in server_files("tiny", *fp32, ("triton",))["windowed.config.pbtxt"].decode()
 
 
+def test_triton_does_not_join_strangers_where_series_are_mixed(fp32):
+    entries = [dataclasses.replace(entry, mixes_series=True) for entry in fp32[0]]
+    text = server_files("tiny", entries, fp32[1], ("triton",))["windowed.config.pbtxt"].decode()
+    assert "max_batch_size: 0\n" in text
+    assert "# No batching: the answer for one series depends on the others in its request.\n" in text
+
+
 def test_the_same_graphs_give_the_same_bytes(fp32):
     first, second = (server_files("tiny", *fp32, ("triton", "ort")) for _ in range(2))
     assert first == second

@@ -85,6 +85,10 @@ class ParityCase:
         tolerance: what `ort_error` was held against.
         passed: within tolerance, un-scaling included.
         problem: what went wrong, in words, or "".
+        pool: the cases that share its tolerance: a family of inputs, `chunks`, or `turns` (sizes at which the module's
+            code may go another way).
+        threads: of the session.
+        optimisation: of the session: `all`, `basic` or `none`.
     """
 
     graph: str
@@ -99,6 +103,9 @@ class ParityCase:
     tolerance: float
     passed: bool
     problem: str = ""
+    pool: str = ""
+    threads: int = 1
+    optimisation: str = "all"
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,53 @@ class Parting:
 
 
 @dataclass(frozen=True)
+class ChangedWeight:
+    """A tensor of the module whose numbers a graph holds otherwise.
+
+    Attributes:
+        tensor: its name in the module.
+        stored: the name of the graph's constant.
+        differing: how many numbers differ.
+        size: how many there are.
+        difference: the largest.
+        place: where that is in the module's tensor, counted from 0.
+    """
+
+    tensor: str
+    stored: str
+    differing: int
+    size: int
+    difference: float
+    place: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WeightCheck:
+    """Weights, biases and scaling of one graph beside the module's.
+
+    Attributes:
+        graph: `windowed` or `streaming`.
+        compared: tensors of the module.
+        exact: those that the graph holds to the bit.
+        changed: those that it holds otherwise.
+        missing: those that are not found: folded into others, not used, or lost.
+        strict: whether none may be missing, as in the toolkit's own modules.
+    """
+
+    graph: str
+    compared: int
+    exact: int
+    changed: tuple[ChangedWeight, ...]
+    missing: tuple[str, ...]
+    strict: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether the graph holds the module's weights, as far as that can be told."""
+        return not self.changed and not (self.strict and self.missing)
+
+
+@dataclass(frozen=True)
 class ParitySummary:
     """How many cases ran, how many failed, and the largest difference between torch and onnxruntime."""
 
@@ -158,6 +212,7 @@ class ParityReport:
         notes: what could not be judged as usual, and why.
         parting: the node at which the first failing case parts.
         unit: of every error: standard deviations, or "" where the answer's own unit is not known.
+        weights: what became of the module's weights in each graph.
     """
 
     passed: bool
@@ -168,6 +223,7 @@ class ParityReport:
     notes: tuple[str, ...] = ()
     parting: Parting | None = None
     unit: str = "standard deviations"
+    weights: tuple[WeightCheck, ...] = ()
     schema: str = "parity/1"
 
 

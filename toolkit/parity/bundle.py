@@ -13,12 +13,13 @@ from toolkit.contract.reports import ParityReport
 from toolkit.errors import BundleError, ModelError, ParityError
 from toolkit.export.foreign_graph import foreign_graph
 from toolkit.export.lint import check_graph
+from toolkit.export.turns import probed
 from toolkit.model.lstm import MultivariateLSTM
 from toolkit.model.torch_graph import TorchGraph, torch_graphs
 from toolkit.parity.check import OnCase, check_parity
 from toolkit.parity.grid import ParityGrid, quick_grid, standard_grid
 from toolkit.runtime.bundle import Bundle
-from toolkit.runtime.session import CPU
+from toolkit.runtime.session import CPU, SessionPolicy
 from toolkit.training.weights import fill, load_model, load_samples
 
 
@@ -60,7 +61,7 @@ def graphs_of_bundle(bundle: Bundle, module: nn.Module | None = None) -> dict[Gr
     graph = foreign_graph(module.float(), entry.inputs, names, entry.states, window_length=window_length)
     if graph.tensors != entry.signature:
         raise ModelError("the module does not fit the bundle", got=graph.tensors.outputs, allowed=entry.outputs)
-    return {entry.name: graph}
+    return {entry.name: probed(graph)}
 
 
 def _weights(bundle: Bundle) -> bytes:
@@ -75,10 +76,18 @@ def grid_of(bundle: Bundle, *, quick: bool = False) -> ParityGrid:
     return quick_grid(window_length) if quick else standard_grid(window_length)
 
 
+def policies_of(providers: Sequence[str], *, quick: bool = False) -> tuple[SessionPolicy, ...]:
+    """Sessions to compare in: each provider as it is deployed, and on the CPU two threads and lower optimisation."""
+    policies = [SessionPolicy(provider=provider) for provider in providers]
+    if not quick and CPU in providers:
+        policies += [SessionPolicy(threads=2), SessionPolicy(optimisation="basic"), SessionPolicy(optimisation="none")]
+    return tuple(policies)
+
+
 def check_bundle(
     bundle: Bundle,
     grid: ParityGrid,
-    providers: Sequence[str] = (CPU,),
+    policies: Sequence[SessionPolicy] = (SessionPolicy(),),
     on_case: OnCase = lambda done: None,
     module: nn.Module | None = None,
 ) -> ParityReport:
@@ -87,7 +96,7 @@ def check_bundle(
     Args:
         bundle: with its weights.
         grid: shapes and inputs.
-        providers: execution providers to run the graphs on.
+        policies: sessions to run the graphs in: see `policies_of`.
         on_case: told how many cases are done.
         module: see `graphs_of_bundle`.
 
@@ -99,7 +108,7 @@ def check_bundle(
     for entry in bundle.manifest.graphs:
         check_entry(bundle, entry)
     own = graphs_of_bundle(bundle, module)
-    return check_parity(own, graphs, grid, samples_of(bundle), providers=providers, on_case=on_case)
+    return check_parity(own, graphs, grid, samples_of(bundle), policies=policies, on_case=on_case)
 
 
 def check_entry(bundle: Bundle, entry: GraphEntry) -> None:
@@ -130,7 +139,9 @@ def raise_if_failed(report: ParityReport) -> None:
     """
     if report.passed:
         return
-    case = next(case for case in report.cases if not case.passed)
+    case = next((case for case in report.cases if not case.passed), None)
+    if case is None:
+        raise ParityError(f"parity: {_weights_told(report)}; no answer in the grid shows it")
     where = f"{case.graph} graph on {case.provider}, batch {case.batch} x sequence {case.sequence}, input {case.input}"
     reason = case.problem or (
         f"{case.ort_error:.3g} standard deviations from the truth where {case.tolerance:.3g} are allowed "
@@ -138,7 +149,23 @@ def raise_if_failed(report: ParityReport) -> None:
     )
     raise ParityError(
         f"parity: {report.summary.failed} of {report.summary.cases} cases failed; "
-        f"first: {where}: {reason}{_place(report)}"
+        f"first: {where}: {reason}{_place(report)}{_weights_told(report, '; ')}"
+    )
+
+
+def _weights_told(report: ParityReport, before: str = "") -> str:
+    """The first tensor of a module that a graph does not hold, in words."""
+    check = next((check for check in report.weights if not check.passed), None)
+    if check is None:
+        return ""
+    if not check.changed:
+        return f"{before}{check.missing[0]} of the module is not in the {check.graph} graph"
+    first = check.changed[0]
+    more = f" (and {len(check.changed) - 1} more tensors)" if len(check.changed) > 1 else ""
+    place = ", ".join(map(str, first.place))
+    return (
+        f"{before}{first.differing} of {first.size} numbers of {first.tensor} are not the module's in the "
+        f"{check.graph} graph ({first.stored}), the worst at [{place}] by {first.difference:.2g}{more}"
     )
 
 

@@ -111,6 +111,6 @@ def _copied(graph: TorchGraph, dtype: torch.dtype) -> TorchGraph:
         copy.deepcopy(graph.judge).to(dtype).eval(),
         graph.readings,
         graph.unscaling,
-        graph.min_sizes,
+        graph.limits,
         graph.window_length,
     )

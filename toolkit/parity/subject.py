@@ -24,12 +24,14 @@ class Subject:
         session: of the graph as it is deployed.
         opened: of a copy with `forecast_standardised` as an output, or the same session where there is no such tensor.
         inner: the name of the tensor that holds the first answer before un-scaling.
+        policy: of the sessions.
     """
 
     tensors: GraphSignature
     session: Session
     opened: Session
     inner: str
+    policy: SessionPolicy
 
     def run(self, feed: Feed) -> dict[str, NDArray[np.float32]]:
         """Outputs by name, the first answer before un-scaling, and under `RAW` as it is deployed.
@@ -55,8 +57,10 @@ class Subject:
         return dict(zip(names, run_session(self.session, dict(feed), names), strict=True))
 
 
-def open_subject(name: str, content: bytes, tensors: GraphSignature, policy: SessionPolicy) -> Subject:
-    """Loads a graph twice: as it is, and with the tensor before un-scaling as a further output.
+def open_subject(
+    name: str, content: bytes, tensors: GraphSignature, policy: SessionPolicy, *, opened: bool = True
+) -> Subject:
+    """Loads a graph: as it is, and where it is to be opened with the tensor before un-scaling as a further output.
 
     Raises:
         BundleError: not an ONNX graph, or onnxruntime refuses it.
@@ -66,8 +70,8 @@ def open_subject(name: str, content: bytes, tensors: GraphSignature, policy: Ses
     except Exception as error:  # protobuf's decoder raises its own types, none of them onnx's
         raise BundleError(f"the {name} graph is not an ONNX file", got=str(error)[:100]) from error
     session = create_session(content, policy, f"the {name} graph")
-    if not any(STANDARDISED in node.output for node in proto.graph.node):
-        return Subject(tensors, session, session, tensors.answers[0].name)
+    if not opened or not any(STANDARDISED in node.output for node in proto.graph.node):
+        return Subject(tensors, session, session, tensors.answers[0].name, policy)
     proto.graph.output.append(onnx.helper.make_tensor_value_info(STANDARDISED, onnx.TensorProto.FLOAT, None))
-    opened = create_session(proto.SerializeToString(), policy, f"the {name} graph")
-    return Subject(tensors, session, opened, STANDARDISED)
+    inner = create_session(proto.SerializeToString(), policy, f"the {name} graph")
+    return Subject(tensors, session, inner, STANDARDISED, policy)

@@ -47,7 +47,7 @@ from toolkit.release.material import Material, entry_of, material_of_module, mat
 from toolkit.release.model_card import model_card
 from toolkit.release.precision_choice import MAX_ACCURACY_LOSS
 from toolkit.release.servers import server_files
-from toolkit.release.variants import Chosen, choose_precision
+from toolkit.release.variants import Chosen, choose_precision, refuse_what_cannot_be_made
 from toolkit.runtime.bundle import load_bundle
 from toolkit.runtime.golden import check_golden, pack_golden
 from toolkit.training.run import Run
@@ -179,6 +179,7 @@ def _built(material_of: Callable[[], Material], out: Path, options: Options) -> 
     stages = _Stages(options.on_stage)
     material = material_of()
     protos = export_all(material, options.opset)
+    refuse_what_cannot_be_made(material, protos, options.precision)
     stages.done("export")
     gate(material.graphs, protos, options.opset)
     _check_independent(material, protos, options.opset)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from toolkit.contract.reports import ParityReport
 from toolkit.model.torch_graph import TorchGraph
+from toolkit.parity.cases import ORDINARY
 from toolkit.parity.inputs import Feed, InputSource
 from toolkit.parity.reference import references
 from toolkit.runtime.golden import GoldenCase
@@ -25,11 +26,11 @@ def golden_cases(source: InputSource) -> list[GoldenCase]:
     plain, rough = source.families
     cases: list[GoldenCase] = []
     for graph in source.graphs.values():
-        window, least = graph.window_length, graph.min_sizes.get(graph.tensors.sequence_axis or "", 1)
+        window, axes = graph.window_length, graph.tensors
         shapes = (("window", plain, 3, window), ("rough", rough, 2, window + 1), ("short", rough, 1, 2))
         for name, family, batch, sequence in shapes:
-            smallest = graph.min_sizes.get(graph.tensors.batch_axis or "", 1)
-            feed = source.feed(graph.name, family, max(batch, smallest), max(sequence, least))
+            near = graph.limits.clipped
+            feed = source.feed(graph.name, family, near(axes.batch_axis, batch), near(axes.sequence_axis, sequence))
             cases.append(_case(graph, name, _from_zero(feed, graph) if name == "window" else feed))
     return cases
 
@@ -42,7 +43,7 @@ def golden_tolerances(graph: TorchGraph, cases: list[GoldenCase], parity: Parity
         cases: the golden cases, for the size of the outputs.
         parity: its tolerances are where these start from.
     """
-    standardised = OTHER_CPU * max(case.tolerance for case in parity.cases if case.graph == graph.name)
+    standardised = OTHER_CPU * max(c.tolerance for c in parity.cases if c.graph == graph.name and c.pool in ORDINARY)
     own = [case for case in cases if case.graph == graph.name]
     largest = {
         tensor.name: max(float(np.abs(case.outputs[tensor.name]).max(initial=0.0)) for case in own)

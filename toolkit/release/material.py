@@ -18,6 +18,7 @@ from toolkit.contract.records import encode
 from toolkit.contract.signals import SignalSpec
 from toolkit.errors import ConfigError
 from toolkit.export.foreign_graph import foreign_graph, refuse_loops
+from toolkit.export.turns import probed
 from toolkit.model.lstm import MultivariateLSTM, model_from_spec
 from toolkit.model.torch_graph import TorchGraph, TorchGraphs, torch_graphs
 from toolkit.release.held_out import HeldOut, Readings, held_out_of, horizon_of
@@ -115,6 +116,7 @@ def material_of_module(
     """
     graph = foreign_graph(module, inputs, outputs, states, window_length=window_length)
     refuse_loops(graph)
+    graph = probed(graph)
     if signal is not None:
         check_signal(signal, (entry_of(graph),), "--signal", ConfigError)
     samples = held_out = None
@@ -136,7 +138,9 @@ def entry_of(graph: TorchGraph) -> GraphEntry:
         tensors.inputs,
         tensors.outputs,
         tensors.states,
-        graph.min_sizes,
+        dict(graph.limits.least),
+        dict(graph.limits.most),
+        graph.mixes_series,
     )
 
 

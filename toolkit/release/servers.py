@@ -37,7 +37,11 @@ def server_files(
     if "triton" in servers:
         for entry in (entry for entry in entries if entry.preferred):
             text = triton_config(
-                f"{bundle}-{entry.name}", entry.signature, file=entry.file, one_series=entry.one_series
+                f"{bundle}-{entry.name}",
+                entry.signature,
+                file=entry.file,
+                one_series=entry.one_series,
+                mixes_series=entry.mixes_series,
             )
             found[f"{entry.name}.config.pbtxt"] = text.encode()
     if "ort" in servers:
@@ -52,7 +56,7 @@ def server_files(
 def _check_same_answers(entry: GraphEntry, graph: bytes, converted: bytes) -> None:
     """The converted graph was optimised: on one input of each graph it must answer bit for bit as the original."""
     random = np.random.default_rng(0)
-    sizes = {axis: max(2, entry.min_sizes.get(axis, 1)) for axis in entry.signature.symbolic_axes}
+    sizes = {axis: entry.limits.clipped(axis, 2) for axis in entry.signature.symbolic_axes}
     if entry.one_series and entry.signature.batch_axis is not None:
         sizes[entry.signature.batch_axis] = 1
     feed = {

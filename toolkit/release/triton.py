@@ -43,6 +43,7 @@ def triton_config(
     file: str,
     max_batch: int = MAX_BATCH,
     one_series: bool = False,
+    mixes_series: bool = False,
     idle_s: int = IDLE_S,
     max_sequences: int = MAX_SEQUENCES,
 ) -> str:
@@ -55,6 +56,8 @@ def triton_config(
         max_batch: the most series in one run, where the server may join requests: the axis `batch` is the first one of
             every tensor. Other graphs get `max_batch_size: 0`, whatever stands here.
         one_series: whether the graph must see one series at a time, as a quantised one must.
+        mixes_series: whether the answer for one series depends on the others in its call: strangers' requests must not
+            be joined then.
         idle_s: seconds after which the state of a silent sequence is dropped.
         max_sequences: open sequences of a graph with states.
 
@@ -66,10 +69,11 @@ def triton_config(
         if value < 1:
             raise RequestError(f"{what} is too small", got=value, allowed="1 or more")
     _refuse_what_runs_wrongly(tensors)
-    batched = not one_series and _batch_is_first_everywhere(tensors)
+    batched = not (one_series or mixes_series) and _batch_is_first_everywhere(tensors)
     single = one_series or bool(tensors.states)
+    reason = "" if batched else _reason_for_no_batching(tensors, one_series=one_series, mixes_series=mixes_series)
     lines = [
-        *_comments(name, tensors, file, batched=batched, one_series=one_series, idle_s=idle_s),
+        *_comments(name, tensors, file, reason, idle_s),
         f"name: {_quoted(name)}",
         'backend: "onnxruntime"',
         'platform: "onnxruntime_onnx"',
@@ -175,22 +179,22 @@ def _state(name: str, output: str, dims: str) -> Iterator[str]:
     yield "  }"
 
 
-def _comments(
-    name: str, tensors: GraphSignature, file: str, *, batched: bool, one_series: bool, idle_s: int
-) -> Iterator[str]:
+def _reason_for_no_batching(tensors: GraphSignature, *, one_series: bool, mixes_series: bool) -> str:
+    if one_series:
+        return "one series per request: a quantised graph scales a whole batch by its largest value."
+    if mixes_series:
+        return "the answer for one series depends on the others in its request."
+    holds = "A request holds one series." if tensors.states else "A request may hold several series itself."
+    known = f"\n# {holds}" if tensors.states or tensors.batch_axis == BATCH else ""
+    return f"the server joins requests along the first axis, which is not the batch's in every tensor.{known}"
+
+
+def _comments(name: str, tensors: GraphSignature, file: str, reason: str, idle_s: int) -> Iterator[str]:
     yield "# Triton Inference Server: this text is config.pbtxt in the model's folder of the model repository:"
     yield f"#   {_quoted(name)}/config.pbtxt"
     yield f"#   {_quoted(name)}/1/{_quoted(file)}"
-    if batched:
-        yield "# Requests are joined along their first axis, those of equal sequence length."
-    elif one_series:
-        yield "# No batching, one series per request: a quantised graph scales a whole batch by its largest value."
-    else:
-        yield "# No batching: the server joins requests along the first axis, which is not the batch's in every tensor."
-        if tensors.states:
-            yield "# A request holds one series."
-        elif tensors.batch_axis == BATCH:
-            yield "# A request may hold several series itself."
+    joined = "Requests are joined along their first axis, those of equal sequence length."
+    yield f"# No batching: {reason}" if reason else f"# {joined}"
     if tensors.states:
         names = ", ".join(_quoted(state) for state in tensors.states)
         yield f"# The server keeps {names} of every sequence, zero at its start. A client gives each series a"

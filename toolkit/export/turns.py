@@ -1,0 +1,223 @@
+"""Sizes at which a module's Python code goes another way than the example that is traced.
+
+A trace holds one way through `if x.shape[1] > 300`, and a grid of ordinary shapes may lie on that side of it alone.
+torch knows the condition: traced with every axis free (`Dim.AUTO`), it notes what it had to assume of the sizes. Each
+assumption is turned round: sizes that break it are looked for, the module is traced there too (its other way may hold
+further assumptions), and parity compares module and graph at each of them. An assumption that changes nothing, such as
+that a tensor is contiguous, costs a case and no alarm.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.contract.graph_io import GraphSignature, SizeLimits
+from toolkit.contract.model_spec import LARGEST
+from toolkit.errors import ModelError
+from toolkit.export.foreign_graph import run_once
+from toolkit.export.graphs import AsGraph, example_of, example_sizes, without_torch_noise, without_validation
+from toolkit.export.lowering import lower
+from toolkit.model.torch_graph import TorchGraph, Turn
+
+MOST_TURNS = 16
+MOST_SIZE = 6_000
+"""Of an axis that a module is run at: beyond the 5,000 positions of the usual table."""
+
+MOST_NUMBERS = 1 << 20
+"""In one input."""
+
+MIXED = 1e-3
+"""Of the largest answer: by how much a series' answer may change with its company before that is no rounding."""
+
+_SIZE = re.compile(r"L\['tensors'\]\[(\d+)\]\.size\(\)\[(\d+)\]")
+_FUNCTIONS = {"torch": torch, "math": math, "min": min, "max": max, "abs": abs, "int": int, "round": round}
+
+Sizes = dict[str, int]
+
+
+def probed(graph: TorchGraph) -> TorchGraph:
+    """The same graph, with what its module's code makes of sizes and of series that share a call.
+
+    Raises:
+        ModelError: the module fails at some size between others that it takes.
+    """
+    search = _Search(graph)
+    search.run()
+    limits = SizeLimits(graph.limits.least, search.most)
+    turns = tuple(turn for turn in search.turns if _within(turn.sizes, limits))
+    return dataclasses.replace(graph, limits=limits, turns=turns, mixes_series=_mixes_series(graph))
+
+
+@dataclass(frozen=True)
+class _Assumption:
+    """What torch assumed of the sizes: Python text over `axis_0`, `axis_1`, ..., the symbolic axes in their order."""
+
+    text: str
+    axes: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """In the names of the axes."""
+        return re.sub(r"\baxis_(\d+)\b", lambda match: self.axes[int(match[1])], self.text)
+
+    @property
+    def own_axes(self) -> list[str]:
+        """The axes that it is about."""
+        return [axis for place, axis in enumerate(self.axes) if re.search(rf"\baxis_{place}\b", self.text)]
+
+    def holds(self, sizes: Mapping[str, int]) -> bool:
+        """Whether it does at these sizes; one that cannot be computed is taken to hold."""
+        values = {f"axis_{place}": sizes[axis] for place, axis in enumerate(self.axes)}
+        try:
+            # torch wrote the text, about a module whose own code has been run by now.
+            return bool(eval(self.text, {"__builtins__": {}, **_FUNCTIONS}, values))
+        except (ArithmeticError, AttributeError, NameError, SyntaxError, TypeError, ValueError):
+            return True
+
+    def tries(self) -> list[int]:
+        """Sizes to try: all small ones, those around its own numbers, and larger and larger ones."""
+        own = [int(number) + more for number in re.findall(r"\b\d+\b", self.text) for more in (-1, 0, 1)]
+        powers = [part << power for power in range(5, 20) for part in (2, 3)]
+        return sorted({size for size in (*range(1, 65), *own, *powers) if 1 <= size <= LARGEST})
+
+
+@dataclass
+class _Search:
+    """Looks for sizes on the other side of every assumption, and of those that are met there.
+
+    Attributes:
+        graph: of the module.
+        turns: found so far.
+        most: the largest size of an axis that the module takes, or on which its way could be tried.
+    """
+
+    graph: TorchGraph
+    turns: list[Turn] = field(default_factory=list)
+    most: Sizes = field(default_factory=dict)
+
+    def run(self) -> None:
+        lowered = lower(AsGraph(self.graph.module))
+        looked_at = [example_sizes(self.graph)]
+        for sizes in looked_at:  # it grows on the way
+            for assumption in _assumptions(lowered, self.graph.tensors, sizes):
+                if len(self.turns) == MOST_TURNS or not all(map(assumption.holds, looked_at)):
+                    continue
+                other = self._beyond(assumption, sizes)
+                if other is not None and self._runs(assumption, sizes, other):
+                    self.turns.append(Turn(assumption.words, other))
+                    looked_at.append(other)
+
+    def _beyond(self, assumption: _Assumption, sizes: Sizes) -> Sizes | None:
+        """The smallest input that breaks it; where that is too large to run, the axis gets a largest size."""
+        found = [one for axis in assumption.own_axes for one in self._broken_along(assumption, sizes, axis)]
+        small = [one for one in found if self._fits(one)]
+        if small:
+            return min(small, key=self._numbers)
+        for one in found:
+            axis = next(axis for axis, size in one.items() if sizes[axis] != size)
+            holding = self._last_holding(assumption, sizes, axis, one[axis])
+            self.most[axis] = min(holding, self.most.get(axis, holding))
+        return None
+
+    def _last_holding(self, assumption: _Assumption, sizes: Sizes, axis: str, broken: int) -> int:
+        return _last(lambda size: assumption.holds({**sizes, axis: size}), sizes[axis], broken)
+
+    def _broken_along(self, assumption: _Assumption, sizes: Sizes, axis: str) -> Iterator[Sizes]:
+        least, most = self.graph.limits.at_least(axis), self.most.get(axis, LARGEST)
+        tried = ({**sizes, axis: size} for size in assumption.tries() if least <= size <= most)
+        broken = next((one for one in tried if not assumption.holds(one)), None)
+        if broken is not None and broken[axis] > sizes[axis]:
+            yield {**sizes, axis: 1 + self._last_holding(assumption, sizes, axis, broken[axis])}
+        elif broken is not None:
+            yield broken
+
+    def _fits(self, sizes: Sizes) -> bool:
+        return max(sizes.values()) <= MOST_SIZE and self._numbers(sizes) <= MOST_NUMBERS
+
+    def _numbers(self, sizes: Sizes) -> int:
+        inputs = self.graph.tensors.inputs
+        return max(math.prod(sizes[axis] if isinstance(axis, str) else axis for axis in t.axes) for t in inputs)
+
+    def _runs(self, assumption: _Assumption, sizes: Sizes, other: Sizes) -> bool:
+        """Whether the module takes these sizes; where it does not, they are beyond the largest of that axis."""
+        if _takes(self.graph, other):
+            return True
+        axis = next(axis for axis, size in other.items() if sizes[axis] != size)
+        if other[axis] < sizes[axis]:
+            raise ModelError(
+                f"the module fails at {axis} {other[axis]}, and takes smaller and larger ones",
+                got=f"an assumption of its code: {assumption.words}",
+                fix=f"write the size of {axis} as a number in --input, or let the module take any",
+            )
+        most = _last(lambda size: _takes(self.graph, {**sizes, axis: size}), sizes[axis], other[axis])
+        self.most[axis] = most
+        self.turns.append(Turn(f"{axis} up to {most}", {**sizes, axis: most}))
+        return False
+
+
+def _assumptions(lowered: nn.Module, tensors: GraphSignature, sizes: Sizes) -> Iterable[_Assumption]:
+    """What torch assumes of the sizes where it traces an example of these; nothing where it cannot trace at all."""
+    free = tuple(
+        {place: torch.export.Dim.AUTO for place, axis in enumerate(tensor.axes) if isinstance(axis, str)}
+        for tensor in tensors.inputs
+    )
+    example = tuple(example_of(tensor, sizes) for tensor in tensors.inputs)
+    with without_torch_noise(), without_validation(), torch.no_grad():
+        try:
+            program = torch.export.export(lowered, example, dynamic_shapes=(free,))
+        except Exception:  # the export itself will say why
+            return []
+    # A private name: torch turns the list into checks of its own, which an ONNX graph has no place for.
+    texts: list[str] = getattr(program, "_guards_code", [])
+    axes = tensors.symbolic_axes
+
+    def numbered(match: re.Match[str]) -> str:
+        axis = tensors.inputs[int(match[1])].axes[int(match[2])]
+        return f"axis_{axes.index(axis)}" if isinstance(axis, str) else str(axis)
+
+    return [_Assumption(_SIZE.sub(numbered, text), axes) for text in dict.fromkeys(texts)]
+
+
+def _takes(graph: TorchGraph, sizes: Sizes) -> bool:
+    try:
+        run_once(graph.module, graph.tensors, sizes)
+    except ModelError:
+        return False
+    return True
+
+
+def _last(holds: Callable[[int], bool], low: int, high: int) -> int:
+    """The largest size that holds, where `low` does and `high` does not."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _within(sizes: Sizes, limits: SizeLimits) -> bool:
+    return all(limits.clipped(axis, size) == size for axis, size in sizes.items())
+
+
+def _mixes_series(graph: TorchGraph) -> bool:
+    """Whether the answer for one series depends on the others in its call: such a graph must not be given strangers."""
+    batch = graph.tensors.batch_axis
+    if batch is None or graph.limits.at_least(batch) > 1:
+        return False
+    sizes = example_sizes(graph)
+    together = run_once(graph.module, graph.tensors, sizes)
+    return any(_differs_alone(graph, batch, number, sizes, together) for number in (0, sizes[batch] - 1))
+
+
+def _differs_alone(graph: TorchGraph, batch: str, number: int, sizes: Sizes, together: tuple[Tensor, ...]) -> bool:
+    alone = run_once(graph.module, graph.tensors, sizes, only=(batch, number))
+    for tensor, all_of_them, one in zip(graph.tensors.outputs, together, alone, strict=True):
+        if batch in tensor.axes:
+            own = all_of_them.narrow(tensor.axes.index(batch), number, 1)
+            if own.shape != one.shape or not (own - one).abs().max() <= MIXED * all_of_them.abs().max():
+                return True
+    return False

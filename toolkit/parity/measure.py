@@ -1,0 +1,242 @@
+"""Three answers to a case: torch in float64 (the truth), torch in float32 with its neighbours, and onnxruntime's."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import BundleError
+from toolkit.model.torch_graph import TorchGraph
+from toolkit.parity.cases import Case
+from toolkit.parity.inputs import InputSource
+from toolkit.parity.reference import Outputs, TorchReference, neighbours, references
+from toolkit.parity.stream import Arrays, run_in_pieces
+from toolkit.parity.subject import RAW, Subject
+from toolkit.runtime.session import SessionPolicy
+
+FAR_OFF = float("inf")
+PIECES = 1e-9
+"""Of the answer's scale: how far a module in float64 may stray when it is fed in pieces."""
+
+UNSCALING_ULPS = 2.0
+
+DOUBTFUL = 1e-3
+"""Of the answer's scale: where torch's float32 is further from its float64, rounding has to explain it."""
+
+EXPLAINED = 1e4
+"""Times as far as the truth itself moves when its inputs move in the last bit of float32: a sum of ten thousand such
+errors in one direction, or an amplification within the module that its inputs do not show."""
+
+
+@dataclass(frozen=True)
+class TorchSide:
+    """One graph's torch side: the truth, float32, and float32's neighbours."""
+
+    graph: TorchGraph
+    truth: TorchReference
+    singles: tuple[TorchReference, ...]
+
+    @property
+    def answer(self) -> str:
+        """The name of the first answer, whose figures a case carries."""
+        return self.graph.tensors.answers[0].name
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all outputs."""
+        return [tensor.name for tensor in self.graph.tensors.outputs]
+
+
+def torch_side(source: InputSource, graph: TorchGraph, batch: int, sequence: int) -> TorchSide:
+    """Copies of a graph's module in both precisions, tried on one input."""
+    truth, single = references(graph, source.feed(graph.name, source.families[0], batch, sequence))
+    return TorchSide(graph, truth, (single, *neighbours(graph, source.seed)))
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What torch says to a case; errors by output.
+
+    Attributes:
+        exact: float64's answers.
+        rounded: float32's.
+        error: of float32.
+        reach: the largest error of float32 and of its neighbours.
+        scale: the largest number of each output.
+        problem: why there is no truth, or "".
+        silent: torch's own float32 gives no number here, which is no fault of the graph on inputs this hard.
+    """
+
+    exact: Outputs = field(default_factory=dict)
+    rounded: Outputs = field(default_factory=dict)
+    error: dict[str, float] = field(default_factory=dict)
+    reach: dict[str, float] = field(default_factory=dict)
+    scale: dict[str, float] = field(default_factory=dict)
+    problem: str = ""
+    silent: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How far one subject's answer to a case is from the truth, by output; infinite where it gives none."""
+
+    case: Case
+    policy: SessionPolicy
+    truth: Truth
+    error: dict[str, float]
+    difference: dict[str, float]
+    excess: dict[str, float]
+    problem: str = ""
+
+
+def ask_torch(case: Case, side: TorchSide) -> Truth:
+    """The truth of a case, and how far float32 strays from it."""
+    try:
+        exact = side.truth.run(case.feed)
+        rounded, *others = (single.run(case.feed) for single in side.singles)
+        again = side.singles[0].run(case.feed)
+    except Exception as error:  # whatever somebody else's module raises
+        return Truth(problem=f"torch itself fails here: {type(error).__name__}: {' '.join(str(error).split())[:100]}")
+    if not all(_finite(answers) for answers in (exact, rounded, *others)):
+        return Truth(problem="torch itself gives NaN or infinity here", silent=case.hard)
+    if not all(np.array_equal(again[name], rounded[name]) for name in rounded):
+        return Truth(
+            problem="the module itself answers otherwise when it is asked again: chance, or a state that it keeps"
+        )
+    errors = [distances(each, exact) for each in (rounded, *others)]
+    truth = Truth(
+        exact,
+        rounded,
+        errors[0],
+        {name: max(error[name] for error in errors) for name in exact},
+        {name: float(np.abs(values).max(initial=0.0)) for name, values in exact.items()},
+    )
+    return replace(truth, problem=_pieces_problem(case, truth, side) or _unexplained(case, truth, side))
+
+
+def ask_graph(case: Case, truth: Truth, side: TorchSide, subject: Subject, rtol: float = 0.0) -> Finding:
+    """The graph's answer to a case, held against the truth.
+
+    Args:
+        case: what is asked.
+        truth: torch's answers.
+        side: torch's side.
+        subject: the graph.
+        rtol: each number's error less this part of the number is its excess.
+    """
+    nothing = dict.fromkeys(side.names, FAR_OFF)
+    if truth.problem:
+        return Finding(case, subject.policy, truth, nothing, nothing, nothing, truth.problem)
+    try:
+        answer = answer_of(case, subject)
+    except BundleError as error:
+        return Finding(case, subject.policy, truth, nothing, nothing, nothing, str(error))
+    return Finding(
+        case,
+        subject.policy,
+        replace(truth, exact={}, rounded={}),  # a grid's numbers are too many to keep
+        distances(answer, truth.exact),
+        distances(answer, truth.rounded),
+        distances(answer, truth.exact, rtol),
+        _unscaling_problem(answer, side),
+    )
+
+
+def answer_of(case: Case, subject: Subject) -> Arrays:
+    """The graph's outputs, and under `RAW` the first answer as it is deployed.
+
+    Raises:
+        BundleError: onnxruntime cannot run the graph on these inputs.
+    """
+    if not case.cuts:
+        return dict(subject.run(case.feed))
+    raw = run_in_pieces(subject.run_raw, subject.tensors, case.feed, case.cuts)
+    inner = run_in_pieces(subject.run, subject.tensors, case.feed, case.cuts)
+    return {**inner, RAW: raw[subject.tensors.answers[0].name]}
+
+
+def distances(first: Arrays | Outputs, second: Outputs, rtol: float = 0.0) -> dict[str, float]:
+    """The largest difference of each output, less `rtol` of the number itself; infinite where shapes differ."""
+    return {name: _largest(first[name], second[name], rtol) for name in second}
+
+
+def _largest(first: NDArray[np.floating[Any]], second: NDArray[np.float64], rtol: float = 0.0) -> float:
+    if first.shape != second.shape:
+        return FAR_OFF
+    difference = np.abs(first.astype(np.float64) - second) - rtol * np.abs(second)
+    return max(float(difference.max(initial=0.0)), 0.0) if np.isfinite(difference).all() else FAR_OFF
+
+
+def _finite(answers: Outputs) -> bool:
+    return all(bool(np.isfinite(values).all()) for values in answers.values())
+
+
+def _pieces_problem(case: Case, truth: Truth, side: TorchSide) -> str:
+    """Whether the module itself may be fed in pieces at all: its states must carry everything."""
+    if not case.cuts or side.truth is side.singles[0]:
+        return ""
+    pieces = run_in_pieces(side.truth.run, side.graph.tensors, case.feed, case.cuts)[side.answer]
+    exact = truth.exact[side.answer]
+    if pieces.shape != exact.shape:
+        return "torch itself answers in another shape in pieces"
+    error = _largest(pieces, exact)
+    if error > PIECES * max(truth.scale[side.answer], 1.0):
+        return f"torch itself answers otherwise in pieces, by {error:.2g}: its states do not carry everything"
+    return ""
+
+
+def _unexplained(case: Case, truth: Truth, side: TorchSide) -> str:
+    """Whether float32 and float64 go further apart than rounding can lead: a truth of something else is none.
+
+    Such a module looks at the type of its numbers, or loses its digits in a difference of large ones. Its own error
+    would widen the tolerance until every graph passes. On hard inputs a step of the module may lie where they are.
+    """
+    doubtful = {name for name, error in truth.error.items() if error > DOUBTFUL * truth.scale[name]}
+    if not doubtful or case.hard or case.cuts:
+        return ""
+    moved = distances(side.truth.run(_nudged(case)), truth.exact)
+    for name in sorted(doubtful):
+        if truth.error[name] > EXPLAINED * moved[name]:
+            return (
+                f"the module itself gives another {name} in float32 than in float64, by {truth.error[name]:.2g}, which "
+                "rounding does not explain: it looks at the type of its numbers, or takes a small difference of large "
+                "ones"
+            )
+    return ""
+
+
+def _nudged(case: Case) -> dict[str, Any]:
+    """The inputs moved to a neighbouring float32, up or down at random."""
+    random = np.random.default_rng(case.batch + case.sequence)
+    return {
+        name: np.nextafter(array, np.where(random.random(array.shape) < 0.5, np.inf, -np.inf).astype(np.float32))
+        for name, array in case.feed.items()
+    }
+
+
+def _unscaling_problem(answer: Arrays, side: TorchSide) -> str:
+    """Whether the raw forecast is the standardised one times the scale plus the offset, within 2 ulp."""
+    if side.graph.unscaling is None:
+        return ""
+    standardised, raw = answer[side.answer].astype(np.float64), answer[RAW]
+    wanted = side.truth.unscale(standardised)
+    # A sum is rounded to the grid of its largest part, which may be finer for the sum itself.
+    offset = side.truth.unscale(np.zeros_like(standardised))
+    size = np.maximum(np.abs(wanted), np.maximum(np.abs(wanted - offset), np.abs(offset)))
+    allowed = UNSCALING_ULPS * np.spacing(size.astype(np.float32)).astype(np.float64)
+    if raw.shape != wanted.shape:
+        return f"the raw forecast has the shape {list(raw.shape)} instead of {list(wanted.shape)}"
+    excess = np.abs(raw.astype(np.float64) - wanted) / allowed
+    worst = float(excess.max(initial=0.0)) if np.isfinite(excess).all() else FAR_OFF
+    return f"un-scaling is off by {worst * UNSCALING_ULPS:.3g} units in the last place" if worst > 1.0 else ""
+
+
+def without_truth(sides: Iterable[TorchSide]) -> tuple[str, ...]:
+    """Notes on modules that do not run in float64."""
+    return tuple(
+        f"the module of the {side.graph.name} graph does not run in float64: torch float32 stands for the truth"
+        for side in sides
+        if side.truth is side.singles[0]
+    )
