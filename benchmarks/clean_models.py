@@ -28,13 +28,14 @@ from toolkit.errors import ToolkitError
 from toolkit.export.foreign_graph import foreign_graph
 from toolkit.export.graphs import example_sizes, export_torch_graph
 from toolkit.export.lint import check_graph, check_same
+from toolkit.export.turns import probed
 from toolkit.model import MultivariateLSTM
 from toolkit.model.torch_graph import TorchGraph, TorchGraphs, torch_graphs
 from toolkit.parity import ParityGrid, check_parity
 from toolkit.parity.grid import standard_grid
 from toolkit.runtime.environment import environment
 
-GRID = ParityGrid((1, 2, 7), (1, 2, 13, 40), (5, 0))
+GRID = ParityGrid((1, 2, 7), (1, 2, 13, 40), (5, 0), hard=((2, 3), (3, 13)))
 """A few shapes, for the tests; the record rests on the grid that a bundle's verdict rests on, around this window."""
 WINDOW = 20
 
@@ -82,6 +83,8 @@ def judge(model: Model, grid: ParityGrid = GRID, number: int = 0) -> Outcome:
             share = max(share, *(case.ort_error / case.tolerance for case in report.cases))
             failed = [case for case in report.cases if not case.passed]
             alarm = alarm or (f"parity fails at {failed[0]}: {report.parting}" if failed else "")
+            lost = [check for check in report.weights if not check.passed]
+            alarm = alarm or (f"weights: {lost[0]}" if lost else "")
     except ToolkitError as error:
         alarm = str(error)
     return Outcome(number, model.what, alarm, share, cases)
@@ -344,7 +347,7 @@ def _foreign(random: np.random.Generator, number: int) -> Model:
     inputs = [TensorSpec("x", ("batch", "sequence", channels)), *further]
     inputs += [TensorSpec(name, (2, "batch", hidden)) for name in states]
     make: Callable[[int, int], nn.Module] = architecture
-    graph = foreign_graph(make(channels, hidden), inputs, ("y", *states.values()), states)
+    graph = probed(foreign_graph(make(channels, hidden), inputs, ("y", *states.values()), states))
     return Model(f"{architecture.__name__} of {channels} channels, {hidden} units", {graph.name: graph})
 
 

@@ -7,7 +7,8 @@ import torch
 from toolkit.contract.reports import ParityReport
 from toolkit.errors import BundleError, ModelError, ParityError
 from toolkit.parity import ParityGrid
-from toolkit.parity.bundle import check_bundle, grid_of, model_of, raise_if_failed
+from toolkit.parity.bundle import check_bundle, grid_of, model_of
+from toolkit.parity.told import raise_if_failed
 from toolkit.runtime.bundle import load_bundle
 
 GRID = ParityGrid((1, 3), (1, 12), (5,))

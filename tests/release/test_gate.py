@@ -15,7 +15,7 @@ from toolkit.errors import GateError, ParityError
 from toolkit.export import check_graph
 from toolkit.export.lint import axes_of
 from toolkit.parity import ParityGrid, check_parity
-from toolkit.parity.bundle import raise_if_failed
+from toolkit.parity.told import raise_if_failed
 from toolkit.release import Options, build_bundle
 
 GRID = ParityGrid((1, 2, 3), (1, 2, 13, 29), (5, 0))

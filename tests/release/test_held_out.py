@@ -4,7 +4,8 @@ import sensor_tables
 
 from toolkit.contract.signals import SignalSpec, channel_from_name
 from toolkit.errors import DataError
-from toolkit.release.held_out import MAX_WINDOWS, Readings, held_out_of, horizon_of, read_readings
+from toolkit.parity.held_out import MAX_WINDOWS, held_out_of, horizon_of
+from toolkit.release.held_out import Readings, read_readings
 
 
 def signal(*names, targets=(), interval_s=60.0):

@@ -14,8 +14,9 @@ from toolkit.errors import BundleError, ConfigError, DataError, InputError, Mode
 from toolkit.export.graphs import export_torch_graph
 from toolkit.export.input_spec import parse_tensor
 from toolkit.export.lint import axes_of
-from toolkit.parity.bundle import check_bundle, raise_if_failed
+from toolkit.parity.bundle import check_bundle
 from toolkit.parity.grid import ParityGrid
+from toolkit.parity.told import raise_if_failed
 from toolkit.release import Options, build_material, material_of_module, material_of_run
 from toolkit.release.held_out import Readings
 from toolkit.runtime.bundle import load_bundle

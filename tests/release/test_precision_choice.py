@@ -9,7 +9,7 @@ import pytest
 from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, TensorSpec
 from toolkit.contract.manifest import GraphEntry
 from toolkit.contract.records import encode
-from toolkit.release.held_out import HeldOut
+from toolkit.parity.held_out import HeldOut
 from toolkit.release.precision_choice import Request, Variant, candidates, precisions
 
 X, Y = TensorSpec("x", ("batch", "sequence", 2)), TensorSpec("forecast", ("batch", 3, 2))

@@ -78,7 +78,8 @@ def export(
             --input "x: float32[batch, sequence, 9]" --output forecast
     """  # noqa: D301 (click's mark for lines that are not to be joined)
     require_extra("train", "export")
-    from toolkit.cli.tables import parity_line, precision_lines
+    from toolkit.cli.parity_tables import parity_line
+    from toolkit.cli.tables import precision_lines
 
     foreign = {name: options.pop(name) for name in FOREIGN}
     _check_source(run, module, foreign, layout)

@@ -2,7 +2,7 @@
 
 from toolkit.cli.console import table
 from toolkit.contract.manifest import BundleManifest
-from toolkit.contract.reports import LatencyReport, LatencyRow, ParityCase, ParityReport, TrainingReport
+from toolkit.contract.reports import LatencyReport, LatencyRow, TrainingReport
 
 
 def training_table(report: TrainingReport) -> str:
@@ -22,34 +22,6 @@ def training_table(report: TrainingReport) -> str:
         f"Mean absolute error by target, in its unit: {targets}\n"
         f"{report.parameters} parameters, best epoch {report.best_epoch} of {report.epochs}, {report.seconds:.1f} s"
     )
-
-
-def parity_line(report: ParityReport) -> str:
-    """One sentence."""
-    summary = report.summary
-    verdict = "passed" if report.passed else f"FAILED in {summary.failed}"
-    return f"Parity: {summary.cases} cases, {verdict}; largest difference {summary.worst:.2g} {report.unit}".rstrip()
-
-
-def parity_table(report: ParityReport) -> str:
-    """By graph, provider and family of inputs: cases, failures, errors and the share of the tolerance that was used."""
-    groups: dict[tuple[str, str, str], list[ParityCase]] = {}
-    for case in report.cases:
-        groups.setdefault((case.graph, case.provider, case.input), []).append(case)
-    rows = [
-        [
-            *key,
-            str(len(cases)),
-            str(sum(not case.passed for case in cases)),
-            f"{max(case.max_abs_diff for case in cases):.2g}",
-            f"{max(case.ort_error for case in cases):.2g}",
-            f"{max(case.torch_error for case in cases):.2g}",
-            f"{100 * max(case.ort_error / case.tolerance for case in cases):.0f} %",
-        ]
-        for key, cases in groups.items()
-    ]
-    header = ["graph", "provider", "input", "cases", "failed", "torch-ort", "ort error", "torch error", "of tolerance"]
-    return f"{table(header, rows, left=3)}\n{parity_line(report)}"
 
 
 def precision_lines(manifest: BundleManifest) -> list[str]:

@@ -191,6 +191,77 @@ class WeightCheck:
 
 
 @dataclass(frozen=True)
+class VariantCheck:
+    """A graph of a bundle in half precision or int8, judged beside the fp32 graph.
+
+    Attributes:
+        graph: `windowed` or `streaming`.
+        precision: of its weights.
+        problems: ways in which its weights are not fp32's, rounded.
+        accuracy_loss: how much the forecast's mean absolute error grows of the target that suffers most, as a part of
+            fp32's; None where there are no held-out readings.
+        allowed: of that.
+        windows: it was measured on.
+        targets: names.
+        error: mean absolute error by target, in its unit.
+        fp32_error: the same of the fp32 graph.
+    """
+
+    graph: str
+    precision: str
+    problems: tuple[str, ...]
+    accuracy_loss: float | None
+    allowed: float
+    windows: int
+    targets: tuple[str, ...]
+    error: tuple[float, ...]
+    fp32_error: tuple[float, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether it holds the rounded weights, and the forecast stays as good as was allowed."""
+        return not self.problems and (self.accuracy_loss is None or self.accuracy_loss <= self.allowed)
+
+
+@dataclass(frozen=True)
+class PlacedError:
+    """The largest errors at one place.
+
+    Attributes:
+        place: a name, a number or a range, counted from 0.
+        torch_error: of torch float32 against the truth.
+        ort_error: of onnxruntime against the truth.
+        scale: the largest number of the truth there; 0 where it was not asked.
+    """
+
+    place: str
+    torch_error: float
+    ort_error: float
+    scale: float = 0.0
+
+
+@dataclass(frozen=True)
+class ErrorProfile:
+    """Where the error of one graph lies, on ordinary inputs.
+
+    Attributes:
+        graph: `windowed` or `streaming`.
+        input: the family of inputs.
+        by_target: along the answer's last fixed axis.
+        by_horizon: along the one before.
+        by_position: along the sequence, where the answer has that axis.
+        along_stream: steps of one long stream whose state is carried over.
+    """
+
+    graph: str
+    input: str
+    by_target: tuple[PlacedError, ...]
+    by_horizon: tuple[PlacedError, ...]
+    by_position: tuple[PlacedError, ...]
+    along_stream: tuple[PlacedError, ...]
+
+
+@dataclass(frozen=True)
 class ParitySummary:
     """How many cases ran, how many failed, and the largest difference between torch and onnxruntime."""
 
@@ -213,6 +284,8 @@ class ParityReport:
         parting: the node at which the first failing case parts.
         unit: of every error: standard deviations, or "" where the answer's own unit is not known.
         weights: what became of the module's weights in each graph.
+        variants: graphs in other precisions.
+        profiles: where the error lies; empty for a quick look.
     """
 
     passed: bool
@@ -224,6 +297,8 @@ class ParityReport:
     parting: Parting | None = None
     unit: str = "standard deviations"
     weights: tuple[WeightCheck, ...] = ()
+    variants: tuple[VariantCheck, ...] = ()
+    profiles: tuple[ErrorProfile, ...] = ()
     schema: str = "parity/1"
 
 

@@ -1,5 +1,6 @@
 """Parity of a finished bundle, from what lies in the bundle alone."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import nn
 from toolkit.contract.graph_io import GraphName
 from toolkit.contract.manifest import SAMPLES, WEIGHTS, GraphEntry
 from toolkit.contract.reports import ParityReport
-from toolkit.errors import BundleError, ModelError, ParityError
+from toolkit.errors import BundleError, ModelError
 from toolkit.export.foreign_graph import foreign_graph
 from toolkit.export.lint import check_graph
 from toolkit.export.turns import probed
@@ -18,6 +19,8 @@ from toolkit.model.lstm import MultivariateLSTM
 from toolkit.model.torch_graph import TorchGraph, torch_graphs
 from toolkit.parity.check import OnCase, check_parity
 from toolkit.parity.grid import ParityGrid, quick_grid, standard_grid
+from toolkit.parity.variants import check_variants
+from toolkit.parity.verdict import Allowed
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.session import CPU, SessionPolicy
 from toolkit.training.weights import fill, load_model, load_samples
@@ -90,8 +93,13 @@ def check_bundle(
     policies: Sequence[SessionPolicy] = (SessionPolicy(),),
     on_case: OnCase = lambda done: None,
     module: nn.Module | None = None,
+    *,
+    allowed: Allowed | None = None,
+    profiled: bool = False,
 ) -> ParityReport:
-    """Compares every fp32 graph of a bundle with the torch module whose weights lie beside it.
+    """Compares every graph of a bundle with the torch module whose weights lie beside it.
+
+    fp32 graphs are held against the truth, the others against the fp32 graph: see `check_parity`, `check_variants`.
 
     Args:
         bundle: with its weights.
@@ -99,6 +107,8 @@ def check_bundle(
         policies: sessions to run the graphs in: see `policies_of`.
         on_case: told how many cases are done.
         module: see `graphs_of_bundle`.
+        allowed: see `check_parity`, and so is the next.
+        profiled: whether to look where the error lies.
 
     Raises:
         BundleError: a damaged bundle, or one without weights.
@@ -108,7 +118,21 @@ def check_bundle(
     for entry in bundle.manifest.graphs:
         check_entry(bundle, entry)
     own = graphs_of_bundle(bundle, module)
-    return check_parity(own, graphs, grid, samples_of(bundle), policies=policies, on_case=on_case)
+    samples, signal = samples_of(bundle), bundle.manifest.signal
+    report = check_parity(
+        own,
+        graphs,
+        grid,
+        samples,
+        policies=policies,
+        allowed=allowed,
+        profiled=profiled,
+        targets=() if signal is None else signal.targets,
+        on_case=on_case,
+    )
+    variants = check_variants(bundle, samples)
+    passed = report.passed and all(variant.passed for variant in variants)
+    return dataclasses.replace(report, variants=variants, passed=passed)
 
 
 def check_entry(bundle: Bundle, entry: GraphEntry) -> None:
@@ -129,56 +153,3 @@ def samples_of(bundle: Bundle) -> NDArray[np.float32] | None:
     channels = len(bundle.manifest.signal.channels)
     samples: NDArray[np.float32] = load_samples(channels, bundle.read(SAMPLES), str(bundle.folder / SAMPLES)).numpy()
     return samples
-
-
-def raise_if_failed(report: ParityReport) -> None:
-    """Turns a failed report into an error.
-
-    Raises:
-        ParityError: says how many cases failed, the first of them, and where it parts.
-    """
-    if report.passed:
-        return
-    case = next((case for case in report.cases if not case.passed), None)
-    if case is None:
-        raise ParityError(f"parity: {_weights_told(report)}; no answer in the grid shows it")
-    where = f"{case.graph} graph on {case.provider}, batch {case.batch} x sequence {case.sequence}, input {case.input}"
-    reason = case.problem or (
-        f"{case.ort_error:.3g} standard deviations from the truth where {case.tolerance:.3g} are allowed "
-        f"(torch itself: {case.torch_error:.3g})"
-    )
-    raise ParityError(
-        f"parity: {report.summary.failed} of {report.summary.cases} cases failed; "
-        f"first: {where}: {reason}{_place(report)}{_weights_told(report, '; ')}"
-    )
-
-
-def _weights_told(report: ParityReport, before: str = "") -> str:
-    """The first tensor of a module that a graph does not hold, in words."""
-    check = next((check for check in report.weights if not check.passed), None)
-    if check is None:
-        return ""
-    if not check.changed:
-        return f"{before}{check.missing[0]} of the module is not in the {check.graph} graph"
-    first = check.changed[0]
-    more = f" (and {len(check.changed) - 1} more tensors)" if len(check.changed) > 1 else ""
-    place = ", ".join(map(str, first.place))
-    return (
-        f"{before}{first.differing} of {first.size} numbers of {first.tensor} are not the module's in the "
-        f"{check.graph} graph ({first.stored}), the worst at [{place}] by {first.difference:.2g}{more}"
-    )
-
-
-def _place(report: ParityReport) -> str:
-    found = report.divergence
-    if found is None:
-        return ""
-    parts = {"step": found.step, "series": found.batch, "": found.channel}
-    place = f"; parts first in {found.tensor}" + "".join(
-        f", {name} {value}".replace("  ", " ") for name, value in parts.items() if value is not None
-    )
-    node = report.parting
-    if node is None:
-        return place
-    cause = f" ({node.cause})" if node.cause else ""
-    return f"{place}; the first node that parts is {node.operator} {node.node}, {node.module}{cause}"

@@ -1,7 +1,7 @@
 """The verdict: is onnxruntime as near to the truth as torch itself is? See `verdict` for the rule."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from toolkit.parity.measure import (
     without_truth,
 )
 from toolkit.parity.parting import first_parting
+from toolkit.parity.profile import drifts, error_profile
 from toolkit.parity.reference import one_torch_thread
 from toolkit.parity.subject import open_subject
 from toolkit.parity.verdict import Allowed, Tolerances, judged, tolerances_of
@@ -42,6 +43,8 @@ def check_parity(
     *,
     policies: Iterable[SessionPolicy] = (SessionPolicy(),),
     allowed: Allowed | None = None,
+    profiled: bool = False,
+    targets: Sequence[str] = (),
     on_case: OnCase = lambda done: None,
 ) -> ParityReport:
     """Compares fp32 graphs with the module that they were made from.
@@ -54,6 +57,8 @@ def check_parity(
             channels]`; None means made-up inputs.
         policies: sessions to run the graphs in; torch is asked once for all of them.
         allowed: a tolerance in the answers' own unit instead of the one that follows from torch's error.
+        profiled: whether to look where the error lies as well, which takes seconds.
+        targets: names of the answer's targets, for the profile.
         on_case: told how many cases are done.
 
     Raises:
@@ -74,7 +79,11 @@ def check_parity(
             for number in check.run(allowed.rtol if allowed else 0.0):
                 done += number
                 on_case(done)
-        return _report(checks, allowed, weights)
+        report = _report(checks, allowed, weights)
+        if not profiled or not report.passed:
+            return report
+        profiles = tuple(error_profile(source, check.side, check.subjects[0], targets) for check in checks)
+        return dataclasses.replace(report, profiles=profiles, passed=not any(map(drifts, profiles)))
 
 
 class _GraphCheck:

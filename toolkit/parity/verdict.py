@@ -22,6 +22,8 @@ ULPS_OF_SCALE = 4.0
 BEYOND = frozenset(("zeros", "sparse", "whole", "denormal", "far", "one channel far"))
 """Families beyond 10 standard deviations, or that may be: a raw zero lies there where a pressure is 101 325 +- 50."""
 
+SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+
 Key = tuple[str, str, str]
 Tolerances = Mapping[Key, float]
 """By graph, pool and output, in the unit in which errors are."""
@@ -55,7 +57,8 @@ def _times(pool: str) -> float:
 
 
 def _ulp(size: float) -> float:
-    return float(np.spacing(np.float32(size)))
+    """A unit in the last place; of subnormal numbers the smallest normal one: a runtime may flush them to zero."""
+    return max(float(np.spacing(np.float32(size))), SMALLEST_NORMAL)
 
 
 def judged(finding: Finding, tolerances: Tolerances, side: TorchSide, precision: str) -> ParityCase:

@@ -95,7 +95,7 @@ class _Likeness:
         """Whether the constant is the module's tensor beyond doubt, though not all of its numbers are."""
         size, norm = self.wanted.values.size, float(np.linalg.norm(self.wanted.values))
         near = self.stored.recurrent and float(np.linalg.norm(self.values - self.wanted.values)) <= NEAR * norm
-        return near or (size > 1 and self.differing < MOSTLY * size)
+        return near or (size > 1 and self.differing <= MOSTLY * size)
 
     @property
     def change(self) -> ChangedWeight:

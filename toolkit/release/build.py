@@ -36,11 +36,11 @@ from toolkit.export.input_spec import parse_tensor
 from toolkit.export.lint import check_graph, check_same
 from toolkit.export.opsets import check_opset, oldest_onnxruntime
 from toolkit.model.torch_graph import TorchGraphs
-from toolkit.parity.bundle import raise_if_failed
 from toolkit.parity.check import check_parity
 from toolkit.parity.grid import standard_grid
 from toolkit.parity.inputs import InputSource
 from toolkit.parity.reference import one_torch_thread
+from toolkit.parity.told import raise_if_failed
 from toolkit.release.golden_vectors import golden_cases, golden_tolerances
 from toolkit.release.held_out import Readings
 from toolkit.release.material import Material, entry_of, material_of_module, material_of_run

@@ -1,39 +1,19 @@
-"""Readings that a model was not trained on, cut into windows with what came next."""
+"""Readings of a table that a model was not trained on, in the order of its signal."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import Axis
 from toolkit.contract.signals import SignalSpec
 from toolkit.data.config import DataConfig
 from toolkit.data.tables import read_table
 from toolkit.errors import DataError
 
-MAX_WINDOWS = 256
-"""Enough to see a growth of the mean error of a per cent, few enough to be quick one series at a time."""
-
 STRETCHES, STRETCH_WINDOWS = 4, 8
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Windows with what came next, raw.
-
-    Attributes:
-        x: float32 `[windows, window_length, channels]`.
-        y: float32 `[windows, horizon, targets]`.
-        targets: names, for reports.
-    """
-
-    x: Floats
-    y: Floats
-    targets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -87,40 +67,3 @@ def read_readings(file: Path, timestamp: str, signal: SignalSpec, asset: str | N
     table = read_table(config)
     order = [table.channel_names.index(name) for name in names]
     return Readings(table.values[:, order].astype(np.float32), table.segments)
-
-
-def horizon_of(axes: Sequence[Axis], targets: int) -> int | None:
-    """How many samples ahead an answer of these axes forecasts; None where it is no forecast of so many targets.
-
-    The sizes that are fixed tell: `(horizon, targets)`; `(targets,)`, one sample ahead; `(horizon,)` of one target.
-    """
-    fixed = [axis for axis in axes if isinstance(axis, int)]
-    if not targets or not 1 <= len(fixed) <= 2 or list(axes[-len(fixed) :]) != fixed:
-        return None
-    if fixed[-1] == targets:
-        return fixed[0] if len(fixed) == 2 else 1
-    return fixed[0] if targets == len(fixed) == 1 else None
-
-
-def held_out_of(samples: Floats, window_length: int, horizon: int, signal: SignalSpec) -> HeldOut | None:
-    """Windows of stretches of readings; None where no stretch is long enough.
-
-    Args:
-        samples: float32 `[stretches, samples, channels]`.
-        window_length: samples of input.
-        horizon: samples of forecast.
-        signal: which channels are the targets.
-    """
-    stretches, length, _ = samples.shape
-    count = length - window_length - horizon + 1
-    if count < 1:
-        return None
-    per_stretch = max(1, min(count, MAX_WINDOWS // stretches))
-    starts = np.linspace(0, count - 1, per_stretch).astype(np.int64)
-    steps = starts[:, None] + np.arange(window_length + horizon)
-    both = samples[:, steps].reshape(-1, window_length + horizon, samples.shape[2])
-    return HeldOut(
-        np.ascontiguousarray(both[:, :window_length]),
-        np.ascontiguousarray(both[:, window_length:][..., list(signal.target_indices)]),
-        signal.targets,
-    )

@@ -21,7 +21,8 @@ from toolkit.export.foreign_graph import foreign_graph, refuse_loops
 from toolkit.export.turns import probed
 from toolkit.model.lstm import MultivariateLSTM, model_from_spec
 from toolkit.model.torch_graph import TorchGraph, TorchGraphs, torch_graphs
-from toolkit.release.held_out import HeldOut, Readings, held_out_of, horizon_of
+from toolkit.parity.held_out import HeldOut, held_out_of, horizon_of
+from toolkit.release.held_out import Readings
 from toolkit.runtime.environment import package_versions
 from toolkit.training.run import Run
 

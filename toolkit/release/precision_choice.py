@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from toolkit.benchmark.statistics import median_ratio, ratio_interval
 from toolkit.benchmark.timing import Clock, SystemClock, measure_in_turns, warm_up
 from toolkit.contract.manifest import Candidate, GraphEntry, Precision
-from toolkit.release.held_out import HeldOut
-from toolkit.release.variant_errors import Errors, Loss, growth, mean_errors, scored_windows
+from toolkit.parity.forecast_errors import Errors, Loss, growth, mean_errors, scored_windows
+from toolkit.parity.held_out import HeldOut
 from toolkit.runtime.predictors import GuardedGraph
 from toolkit.runtime.session import create_session
 

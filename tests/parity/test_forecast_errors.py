@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, SizeLimits, TensorSpec
-from toolkit.release.held_out import HeldOut
-from toolkit.release.variant_errors import growth, mean_errors, scored_windows
+from toolkit.parity.forecast_errors import growth, mean_errors, scored_windows
+from toolkit.parity.held_out import HeldOut
 
 WINDOWS = np.random.default_rng(0).standard_normal((5, 4, 2)).astype(np.float32)
 X = TensorSpec("x", ("batch", "sequence", 2))

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.contract.graph_io import GraphSignature
+from toolkit.parity.held_out import HeldOut
 from toolkit.parity.inputs import Feed
 from toolkit.parity.stream import run_in_pieces
-from toolkit.release.held_out import HeldOut
 from toolkit.runtime.predictors import GuardedGraph
 
 MAX_STREAM_CALLS = 8192
