@@ -31,6 +31,24 @@ def report(**tolerances):
     return ParityReport(True, tuple(cases), None, ParitySummary(len(cases), 0, 0.0), {})
 
 
+def test_the_largest_and_the_most_typical_error_go_along(source):
+    shapes = [(batch, sequence) for batch in (1, 2) for sequence in (3, 8, 30_000)]
+    errors = dict(zip(shapes, (0.1, 0.9, 0.99, 0.3, 0.2, 1.0), strict=True))  # the longest are too large to travel
+    own = [
+        ParityCase(graph, CPU, "fp32", batch, sequence, "data", 0.0, 0.0, error, 1.0, passed=True, pool="data")
+        for graph in ("windowed", "streaming")
+        for (batch, sequence), error in errors.items()
+    ]
+    found = golden_cases(source, ParityReport(True, tuple(own), None, ParitySummary(len(own), 0, 0.0), {}))
+    sizes = {(case.graph, case.name): case.inputs["x"].shape[:2] for case in found}
+    for graph in ("windowed", "streaming"):
+        assert sizes[graph, "worst"] == (1, 8)
+        assert sizes[graph, "typical"] == (2, 3)
+    feed = InputSource(source.graphs, source.samples).feed("windowed", "data", 1, 8)
+    worst = next(case for case in found if (case.graph, case.name) == ("windowed", "worst"))
+    np.testing.assert_array_equal(worst.inputs["x"], feed["x"])
+
+
 def test_both_graphs_a_whole_window_and_more_and_less(cases):
     for graph in ("windowed", "streaming"):
         shapes = [case.inputs["x"].shape[:2] for case in cases if case.graph == graph]

@@ -54,13 +54,16 @@ def parity(bundle: Path | None, *, json_file: str | None, **options: Any) -> Non
     """
     require_extra("train", "parity")
     from toolkit.cli.parity_tables import parity_table
+    from toolkit.cli.progress import ParityProgress
     from toolkit.parity.told import raise_if_failed
     from toolkit.runtime.bundle import load_bundle
     from toolkit.runtime.golden import check_golden
 
     _check_source(bundle, options)
     loaded = None if bundle is None else load_bundle(bundle)
-    report = _of_file(options) if loaded is None else _of_bundle(loaded, options)
+    with ParityProgress() as progress:
+        options["on_case"] = progress.on_case
+        report = _of_file(options) if loaded is None else _of_bundle(loaded, options)
     say(parity_table(report), json_file)
     write_report(report, json_file)
     raise_if_failed(report)
@@ -97,6 +100,7 @@ def _of_bundle(bundle: "Bundle", options: dict[str, Any]) -> "ParityReport":
             bundle,
             _with_sizes(grid_of(bundle, quick=quick), options),
             policies,
+            options["on_case"],
             module=None if module is None else load_module(module),
             allowed=_allowed(options),
             profiled=not quick,
@@ -121,7 +125,7 @@ def _of_file(options: dict[str, Any]) -> "ParityReport":
     policies = policies_of(running_providers(options["providers"]), quick=options["quick"])
     with users_code():
         module = load_module(options["module"], options["weights"])
-        return check_file(module, file, grid, policies, allowed=_allowed(options))
+        return check_file(module, file, grid, policies, allowed=_allowed(options), on_case=options["on_case"])
 
 
 def _with_sizes(grid: "ParityGrid", options: dict[str, Any]) -> "ParityGrid":

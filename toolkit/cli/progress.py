@@ -1,4 +1,4 @@
-"""Progress of training: a bar on a terminal, a plain line for each epoch elsewhere."""
+"""Progress: of training a bar on a terminal and a plain line for each epoch elsewhere; of parity a count."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,37 @@ class TrainingProgress:
             click.echo(text, err=True)
         else:
             self._bar.console.print(text, highlight=False)
+
+
+class ParityProgress:
+    """Counts comparisons on a terminal, on standard error; silent elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar = _counter() if sys.stderr.isatty() else None
+        self._task: Any = None
+
+    def __enter__(self) -> "ParityProgress":
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task("comparing", total=None)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def on_case(self, done: int) -> None:
+        """Shows how many are done."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+
+
+def _counter() -> Any:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed} comparisons"), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _bar() -> Any:

@@ -4,15 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from toolkit.parity.alignment import allowed, equal, is_comparable, looseness, sizes
+import numpy as np
+
+from toolkit.parity.alignment import aligned, allowed, equal, is_comparable, looseness, sizes
 from toolkit.parity.graph_trace import GraphTrace, NodeValue
-from toolkit.parity.torch_trace import Traced
+from toolkit.parity.torch_trace import Floats, Traced
 
 AS_EXACT = 10.0
 """A value that is known ten times less exactly, measured by its spread, does not prove what it was computed from."""
 
-
 UNKNOWN = float("inf")
+
+STEPS_WITHOUT_EFFECT = {
+    **dict.fromkeys(("add", "sub"), ("Add", "Sub")),
+    **dict.fromkeys(("mul", "div", "truediv"), ("Mul", "Div")),
+    **dict.fromkeys(("getitem", "select"), ("Gather", "Slice")),
+}
+"""torch's functions whose place a node may take and do nothing, or pick what was picked before, and such nodes."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,31 @@ class Matching:
         places = self._reading(self._shared(place))
         return [value for value in self.graph.values if value.place in places and value.tensor not in self.known]
 
+    def without_effect(self, place: int) -> NodeValue | None:
+        """A node that does the work of a lost step in kind and gives what was there before: nothing new to be seen.
+
+        An offset of 0 in the graph, a scale of 1, the first of two directions picked again. Where the module does the
+        like itself, nothing is said.
+        """
+        step = self.steps[place]
+        operators = STEPS_WITHOUT_EFFECT.get(step.what, ())
+        alike = (p for p in range(place) if STEPS_WITHOUT_EFFECT.get(self.steps[p].what) == operators)
+        if step.values is None or not operators or any(map(self._repeats, alike)):
+            return None
+        places = self._reading(self._shared(place))
+        values = [value for value in self.graph.values if sizes(value.values) == sizes(step.values)]
+        for number, value in enumerate(values):
+            fits = value.place in places and self.graph.proto.graph.node[value.place].op_type in operators
+            if fits and any(_same(value.values, earlier.values) for earlier in values[:number]):
+                return value
+        return None
+
+    def _repeats(self, place: int) -> bool:
+        """Whether a step of the module gives what was there before."""
+        values = self.steps[place].values
+        earlier = [step.values for step in self.steps[:place] if step.values is not None]
+        return values is not None and any(_same(values, other) for other in earlier)
+
     def calls_followed(self, length: int) -> int | None:
         """How many calls of a module the graph follows, where it stops on the way.
 
@@ -120,3 +153,9 @@ class Matching:
         """The nodes that depend on the last of them that is read at all."""
         places = (self.graph.downstream(value.tensor for value in values) for values in shared)
         return next((found for found in places if found), set())
+
+
+def _same(values: Floats, other: Floats) -> bool:
+    """Whether both hold the same numbers to the bit, in any order of the axes."""
+    found = aligned(other, values)
+    return found is not None and np.array_equal(found, values)

@@ -24,6 +24,7 @@ from toolkit.parity.recurrent_causes import recurrent_cause
 from toolkit.parity.torch_trace import Floats, ModuleTrace, Traced, trace_module
 
 FAR_OFF = float("inf")
+LINEAR = ("Gemm", "MatMul")
 NOWHERE = (None, None, None)
 """No step, no series, no unit."""
 
@@ -139,13 +140,26 @@ class _Comparison:
             if step.without_bias is not None and (found := self._bias(step)) is not None:
                 return found
             assert step.values is not None  # it is comparable
+            if (value := self.matching.without_effect(place)) is not None:
+                return self._parting(step, value)
             candidates = self.matching.candidates(place)
             candidates = [v for v in candidates if sizes(v.values) == sizes(step.values)]
             if step.layer is not None and (found := self._recurrent(place, candidates)) is not None:
                 return found
             if candidates:
-                return self._parting(step, candidates[0])
+                before = self._before_linear(place, candidates[0])
+                return before or self._parting(step, candidates[0])
         return None
+
+    def _before_linear(self, place: int, value: NodeValue) -> Parting | None:
+        """Where a matrix product is given, in the right sizes, what the module never computes."""
+        step = self.steps[place]
+        if step.what != "linear" or self._operator(value.place) not in LINEAR:
+            return None
+        given = self.graph.value(self.graph.proto.graph.node[value.place].input[0])
+        read = self.steps[step.parents[0]].values
+        fits = given is not None and read is not None and sizes(given.values) == sizes(read)
+        return self._before(place, value) if fits else None
 
     def _recurrent(self, place: int, fitting: Sequence[NodeValue]) -> Parting | None:
         """Of a recurrent layer: the operator of its kind, or what feeds it."""
@@ -215,7 +229,16 @@ class _Comparison:
         assert self.graph.failed is not None  # asked by the caller
         module = self._name(self.steps[parted[0]]) if parted else "the answer"
         place = self.graph.failed
-        return Parting(self.graph.label(place), self._operator(place), module, FAR_OFF, *NOWHERE, self.graph.problem)
+        cause = "; ".join(filter(None, (self._failure_cause(place, parted), self.graph.problem)))
+        return Parting(self.graph.label(place), self._operator(place), module, FAR_OFF, *NOWHERE, cause)
+
+    def _failure_cause(self, place: int, parted: Sequence[int]) -> str:
+        """What lets a recurrent node that fails run, and give what the module gives."""
+        layers = (self.steps[p] for p in parted if self.steps[p].what == "sequence" and self.steps[p].layer is not None)
+        step = next(layers, None)
+        if step is None or self._operator(place) not in RECURRENT_OPERATORS:
+            return ""
+        return recurrent_cause(self.graph, place, step, self.matching.tolerance)
 
     def _parting(self, step: Traced, value: NodeValue, cause: str = "") -> Parting:
         """The parting of a step at the node that gives `value`."""

@@ -189,7 +189,7 @@ def _built(material_of: Callable[[], Material], out: Path, options: Options) -> 
     raise_if_failed(parity)
     stages.done("parity")
     source = InputSource(material.graphs, material.samples, seed=1)
-    cases = golden_cases(source)
+    cases = golden_cases(source, parity)
     entries = [
         dataclasses.replace(entry_of(graph), golden_atol=golden_tolerances(graph, cases, parity))
         for graph in material.graphs.values()
