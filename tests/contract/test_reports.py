@@ -58,7 +58,9 @@ def test_training_report_has_these_keys():
 
 def test_parity_report_has_these_keys():
     report = written(PARITY)
-    assert report.keys() == keys("schema passed cases divergence summary environment notes parting unit weights")
+    assert report.keys() == keys(
+        "schema passed cases divergence summary environment notes parting unit weights variants profiles by_design"
+    )
     assert report["schema"] == "parity/1"
     assert report["cases"][0].keys() == keys(CASE_KEYS, CASE_ADDED)
     assert report["divergence"] == {"tensor": "hn", "step": 3, "batch": 0, "channel": None}

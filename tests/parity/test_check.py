@@ -107,6 +107,9 @@ def test_the_keys_that_others_rely_on(report):
         "parting",
         "unit",
         "weights",
+        "variants",
+        "profiles",
+        "by_design",
     }
     assert value["schema"] == "parity/1"
     assert value["passed"] is True

@@ -246,6 +246,79 @@ def test_names_do_not_matter(lstm, legacy):
     assert (found.operator, found.module) == ("LSTM", "layer layer 1")
 
 
+class Directions(nn.Module):
+    """The last states of both directions, picked one by one, or of the first alone, twice."""
+
+    def __init__(self, second=1):
+        super().__init__()
+        self.gru, self.head = nn.GRU(CHANNELS, HIDDEN, batch_first=True, bidirectional=True), nn.Linear(2 * HIDDEN, 2)
+        self.second = second
+
+    def forward(self, x):
+        last = self.gru(x)[1]
+        return self.head(torch.cat([last[0], last[self.second]], dim=1))
+
+
+def test_a_direction_that_is_picked_again():
+    module = made(Directions)
+    proto = export(module, dynamo=False)
+    assert find(module, proto) is None
+    first, second = nodes(proto, "Gather")[-2:]
+    second.input[1] = first.input[1]
+    found = find(module, proto)
+    assert (found.node, found.module) == (second.name, "Directions: getitem")
+
+
+class ScaledTwice(nn.Module):
+    """A scale of 1, as one that was never set, and another behind it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("one", torch.ones(CHANNELS))
+        self.register_buffer("scale", torch.tensor([2.0, 3.0, 4.0]))
+        self.head = nn.Linear(CHANNELS, 2)
+
+    def forward(self, x):
+        return self.head(torch.tanh(x * self.one * self.scale)[:, -1])
+
+
+def test_what_does_nothing_in_the_module_either_is_not_blamed():
+    module = made(ScaledTwice)
+    proto = export(module, dynamo=False)
+    assert find(module, proto) is None
+    change("scale", lambda array: array[::-1])(proto)
+    assert find(module, proto).node == nodes(proto, "Mul")[1].name
+
+
+class ScaledApart(ScaledTwice):
+    """One scale before tanh and one behind it."""
+
+    def forward(self, x):
+        return self.head((torch.tanh(x * self.scale) * (self.one + self.one))[:, -1])
+
+
+def test_a_node_without_effect_that_stands_elsewhere_is_not_blamed():
+    module = made(ScaledApart)
+    proto = export(module, dynamo=False)
+    behind(proto, nodes(proto, "Mul")[0], "Mul", np.ones(1, np.float32))
+    assert find(module, proto) is None
+    wrong = nodes(proto, "Mul")[-1]
+    proto.graph.initializer.append(numpy_helper.from_array(np.float32([3.0]), "three"))
+    wrong.input[1] = "three"
+    assert find(module, proto).node == wrong.name
+
+
+def test_a_product_over_more_than_the_module_reads_is_named_itself():
+    module = made(ScaledTwice)
+    proto = export(module, dynamo=False)
+    gather = nodes(proto, "Gather")[-1]
+    behind(proto, gather, "Pad", np.array([0, 0, 0, 1]))
+    change("head.weight", lambda array: np.pad(array, ((0, 0), (0, 1))))(proto)
+    assert find(module, proto) is None
+    change("head.weight", lambda array: 2 * array)(proto)
+    assert find(module, proto).node == nodes(proto, "Gemm")[0].name
+
+
 class Cells(nn.Module):
     """A loop over a cell, as long as the series."""
 

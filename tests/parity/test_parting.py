@@ -89,6 +89,13 @@ def axes_mixed_up(proto):
     del transpose.attribute[:]
 
 
+def weakened(proto):
+    """Half of what the head reads."""
+    behind(
+        proto, next(node for node in proto.graph.node if nodes(proto, "Gemm")[0].input[0] in node.output), "Mul", HALF
+    )
+
+
 def state_dropped(layer):
     """The layer starts from zeros, whatever is given."""
 
@@ -98,6 +105,7 @@ def state_dropped(layer):
     return fault
 
 
+HALF = np.array([0.5], np.float32)
 reverse = change("input_offset", lambda array: array[::-1])
 GATES = "gates are swapped in W, R and B: they stand in the order i, f, o, c where ONNX wants i, o, f, c"
 BOTH = ("windowed", "streaming")
@@ -114,6 +122,7 @@ FAULTS = {
     ),
     "read from the end": (BOTH, reversed_direction, ("LSTM", 1), "lstm layer 1", "direction is reverse where"),
     "axes mixed up": (BOTH[:1], axes_mixed_up, ("LSTM", 0), "lstm layer 0", "batch and sequence axes"),
+    "axes mixed up, given a state": (BOTH[1:], axes_mixed_up, ("LSTM", 0), "lstm layer 0", "batch and sequence axes"),
     "the head's bias dropped": (
         BOTH[:1],
         change("head.bias", np.zeros_like),
@@ -126,6 +135,9 @@ FAULTS = {
     "scales swapped": (BOTH, change("input_scale", lambda array: array[::-1]), ("Mul", 0), "mul", ""),
     "un-scaling's offsets swapped": (BOTH, change("output_offset", lambda array: array[::-1]), ("Add", -1), "add", ""),
     "un-scaled twice": (BOTH, unscaled_twice, ("Mul", -1), "add", ""),
+    "offsets dropped": (BOTH, change("input_offset", np.zeros_like), ("Sub", 0), "sub", ""),
+    "un-scaling dropped": (BOTH, change("output_scale", np.ones_like), ("Mul", -1), "mul", ""),
+    "half of what the head reads": (BOTH[:1], weakened, ("Mul", 1), "getitem", ""),
     "cut short": (BOTH, shortened, ("Slice", 0), "transpose", "it gives [10, 7, 3] where the module gives [13, 7, 3]"),
     "baked": (BOTH, baked, ("Reshape", 0), "lstm", "onnxruntime cannot run the graph"),
     "hn and cn crossed": (

@@ -38,6 +38,14 @@ BRANCHES = {
     ),
     "a product": (lambda y, x: y * 2 if x.shape[0] * x.shape[1] > 20000 else y, "batch 690", "<= 20000"),
     "multiples": (lambda y, x: y * 2 if x.shape[1] % 4 == 0 else y, "sequence 4", "sequence % 4"),
+    "a condition behind another": (
+        lambda y, x: y * 2 if x.shape[1] > 250 and x.shape[1] % 50 == 0 else y,
+        "sequence 300",
+        "sequence % 50",
+    ),
+    "one product": (lambda y, x: y * 2 if x.shape[0] * x.shape[1] == 600 else y, "batch 300, sequence 2", "!= 600"),
+    "one floor": (lambda y, x: y * 2 if x.shape[1] // 100 == 6 else y, "sequence 600", "// 100"),
+    "a sum": (lambda y, x: y * 2 if (x.shape[0] + x.shape[1]) % 301 == 0 else y, "% 301", "% 301"),
     "a quotient": (lambda y, x: y * 2 if x.shape[1] / 2.5 > 100 else y, "sequence 251", "2.5"),
 }
 
@@ -119,7 +127,7 @@ def test_a_module_that_fails_between_sizes_that_it_takes():
             raise ValueError("not seventeen")
         return y
 
-    with pytest.raises(ModelError, match="fails at sequence 17, and takes smaller and larger ones"):
+    with pytest.raises(ModelError, match="fails at batch 3, sequence 17, and takes smaller and larger ones"):
         as_graph(Forecast(then), X)
 
 

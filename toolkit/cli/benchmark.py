@@ -27,9 +27,11 @@ def benchmark(bundle: Path, json_file: str | None, **options: Any) -> None:
     from toolkit.benchmark.bundle import BenchmarkPlan, benchmark_bundle
     from toolkit.cli.tables import latency_table
     from toolkit.runtime.bundle import load_bundle
+    from toolkit.runtime.golden import check_golden
     from toolkit.runtime.provider_choice import cpu_and_cuda
 
     loaded = load_bundle(bundle)
+    check_golden(loaded)  # the time of a graph that answers otherwise says nothing
     providers, notes = cpu_and_cuda(options.pop("providers"))
     plan = BenchmarkPlan(providers=providers, **options)
     if extra_is_installed("train"):

@@ -79,7 +79,7 @@ def export(
     """  # noqa: D301 (click's mark for lines that are not to be joined)
     require_extra("train", "export")
     from toolkit.cli.parity_tables import parity_line
-    from toolkit.cli.tables import precision_lines
+    from toolkit.cli.tables import limit_lines, precision_lines
 
     foreign = {name: options.pop(name) for name in FOREIGN}
     _check_source(run, module, foreign, layout)
@@ -90,7 +90,7 @@ def export(
         assert run is not None  # one of the two was given
         built = _of_run(run, out, layout, how)
     say(parity_line(built.parity), json_file)
-    for line in precision_lines(built.manifest):
+    for line in (*built.parity.notes, *limit_lines(built.manifest), *precision_lines(built.manifest)):
         say(line, json_file)
     follow = "benchmark" if built.manifest.model is not None else "inspect"
     say(f"Bundle: {built.folder}\nNext: lstm-edge {follow} {built.folder}", json_file)

@@ -29,7 +29,7 @@ def parity_table(report: ParityReport) -> str:
         for key, cases in _groups(report, lambda case: (case.graph, _provider(case), _kind(case))).items()
     ]
     parts = [table(header, rows, left=3), *_heat_maps(report), *map(_profile_table, report.profiles)]
-    lines = [*map(_weights_line, report.weights), *map(_variant_line, report.variants), *report.notes]
+    lines = [*map(_weights_line, report.weights), *map(_variant_line, report.variants), *report.notes, report.by_design]
     return "\n\n".join((*parts, "\n".join((*lines, parity_line(report)))))
 
 

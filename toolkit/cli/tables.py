@@ -24,6 +24,17 @@ def training_table(report: TrainingReport) -> str:
     )
 
 
+def limit_lines(manifest: BundleManifest) -> list[str]:
+    """One line for each size that a graph does not take."""
+    lines = []
+    for entry in manifest.graphs:
+        if entry.precision == "fp32":
+            least = [f"{axis} {size} or more" for axis, size in entry.min_sizes.items()]
+            most = [f"{axis} {size} at most" for axis, size in entry.max_sizes.items()]
+            lines += [f"The {entry.name} graph takes {size}, as the module does" for size in (*least, *most)]
+    return lines
+
+
 def precision_lines(manifest: BundleManifest) -> list[str]:
     """One line for each precision that was measured: what it gained, what it cost, whether it is run."""
     if manifest.precision is None:

@@ -11,6 +11,12 @@ from typing import Any
 from toolkit.contract.records import encode
 
 
+NOT_FINITE = (
+    "NaN and infinity are not compared: after a NaN torch's state is NaN for ever, onnxruntime's LSTM and GRU answer "
+    "finite, wrong numbers at once and for up to hundreds of steps; the runtime refuses such input"
+)
+
+
 @dataclass(frozen=True)
 class Errors:
     """Mean squared and mean absolute error."""
@@ -286,6 +292,7 @@ class ParityReport:
         weights: what became of the module's weights in each graph.
         variants: graphs in other precisions.
         profiles: where the error lies; empty for a quick look.
+        by_design: in which inputs torch and onnxruntime disagree without a fault of the graph.
     """
 
     passed: bool
@@ -299,6 +306,7 @@ class ParityReport:
     weights: tuple[WeightCheck, ...] = ()
     variants: tuple[VariantCheck, ...] = ()
     profiles: tuple[ErrorProfile, ...] = ()
+    by_design: str = NOT_FINITE
     schema: str = "parity/1"
 
 

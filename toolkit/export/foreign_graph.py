@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -277,7 +277,7 @@ def _outputs(graph: TorchGraph, outputs: Sequence[str]) -> tuple[TensorSpec, ...
             sizes.append(far)  # `x[:, -300:]` is as long as the shorter ones
     if len({len(shapes) for shapes in runs}) > 1:
         raise ModelError("how many tensors the module gives depends on the sizes of the inputs")
-    names = _output_names(outputs, len(runs[0]))
+    names = _output_names(outputs, len(runs[0]), graph.tensors.input_names)
     shapes = zip(*runs, strict=True)
     return tuple(TensorSpec(name, _axes(name, own, sizes)) for name, own in zip(names, shapes, strict=True))
 
@@ -309,9 +309,10 @@ def _axis(otherwise: str, found: Sequence[int], sizes: Sequence[Sizes]) -> Axis:
     return otherwise
 
 
-def _output_names(outputs: Sequence[str], count: int) -> list[str]:
+def _output_names(outputs: Sequence[str], count: int, taken: Collection[str]) -> list[str]:
     if not outputs:
-        return ["y"] if count == 1 else [f"y{number}" for number in range(count)]
+        stem = next(stem for stem in ("y", "answer", "output_of_module") if not any(n.startswith(stem) for n in taken))
+        return [stem] if count == 1 else [f"{stem}{number}" for number in range(count)]
     if len(outputs) != count:
         raise ConfigError(
             "--output", got=", ".join(outputs), allowed=f"{count} names: so many tensors the module gives"

@@ -1,10 +1,15 @@
 """Tensors as people write them on a command line: `x: float32[batch, sequence, 9]`, and state pairs: `h0=hn`."""
 
+import math
 import re
 from collections.abc import Sequence
 
 from toolkit.contract.graph_io import Axis, TensorSpec
+from toolkit.contract.model_spec import LARGEST
 from toolkit.errors import ConfigError
+
+MOST_NUMBERS = 1 << 28
+"""In the fixed axes of one input: a gigabyte."""
 
 EXAMPLE = "x: float32[batch, sequence, 9]"
 _SPEC = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*:\s*(?P<dtype>\w+)\s*\[(?P<axes>[^\[\]]*)\]\s*")
@@ -30,7 +35,20 @@ def parse_tensor(text: str) -> TensorSpec:
             fix=f'--input "{match["name"]}: float32[1]", and {match["name"]}[0] in the module',
         )
     axes = tuple(_axis(part.strip(), text) for part in match["axes"].split(","))
+    _check_axes(axes, text)
     return TensorSpec(match["name"], axes)
+
+
+def _check_axes(axes: tuple[Axis, ...], text: str) -> None:
+    names = [axis for axis in axes if isinstance(axis, str)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        fix = "two names where the sizes may differ, or numbers"
+        raise ConfigError(f"--input: the axis {twice} stands twice", got=repr(text), fix=fix)
+    fixed = [axis for axis in axes if isinstance(axis, int)]
+    if max(fixed, default=1) > LARGEST or math.prod(fixed) > MOST_NUMBERS:
+        allowed = f"sizes of {LARGEST} at most, {MOST_NUMBERS} numbers in all"
+        raise ConfigError("--input: too large", got=repr(text), allowed=allowed)
 
 
 def parse_states(texts: Sequence[str], inputs: Sequence[TensorSpec]) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
@@ -169,8 +171,13 @@ def _weight_problems(proto: onnx.ModelProto) -> Iterator[str]:
             yield f"the weights {tensor.name} lie outside the file"
             continue
         values = numpy_helper.to_array(tensor)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        if values.dtype.kind == "f" and not (np.isfinite(values).all() or _is_mask(values)):
             yield f"the weights {tensor.name} hold NaN or infinity"
+
+
+def _is_mask(values: NDArray[Any]) -> bool:
+    """Zeros and negative infinity, which an attention adds to what it must not see; no weight looks like that."""
+    return bool(np.isin(values, (0.0, -np.inf)).all())
 
 
 def _checker_problems(proto: onnx.ModelProto) -> Iterator[str]:

@@ -102,7 +102,8 @@ def reason_for_baking(module: nn.Module, proto: onnx.ModelProto) -> tuple[str, s
     pool = next(pools, None)
     if pool is not None:
         return f"F.max_pool1d{at(places.get(pool.output[0]))}", f"use {MAX_POOL}"
-    return "a Python loop or a number taken from its size", "use nn.LSTM and operations on the whole tensor"
+    reason = "a Python loop, or a number computed from its size by math.sqrt, torch.linspace, int() or the like"
+    return reason, "use operations on the whole tensor: torch.arange(n) / (n - 1), x.new_ones(n).sum().sqrt()"
 
 
 def _dimensions(node: onnx.NodeProto) -> int:
@@ -128,6 +129,12 @@ def _refusal(cause: BaseException, graph: TorchGraph) -> ModelError:
             f"the module does not take every size of {', '.join(graph.tensors.symbolic_axes)}",
             got=text[:200],
             fix="write the size as a number in --input where it is one",
+        )
+    if "inconsistent min=" in text or (place is not None and "sympy" in place.file):
+        return ModelError(
+            f"torch cannot follow what the module computes from the sizes of {', '.join(graph.tensors.symbolic_axes)}",
+            fix="whole numbers and n // k with n >= 0 are followed, -n // k and divisions by / are not; or write the "
+            "size as a number in --input",
         )
     return ModelError(
         f"torch cannot export the module{at(place)}",

@@ -8,9 +8,11 @@ that a tensor is contiguous, costs a case and no alarm.
 """
 
 import dataclasses
+import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,6 +27,9 @@ from toolkit.export.lowering import lower
 from toolkit.model.torch_graph import TorchGraph, Turn
 
 MOST_TURNS = 16
+EVERY_SIZE = 1_100
+"""Up to here every size is tried against an assumption, which costs arithmetic alone."""
+
 MOST_SIZE = 6_000
 """Of an axis that a module is run at: beyond the 5,000 positions of the usual table."""
 
@@ -75,20 +80,28 @@ class _Assumption:
         values = {f"axis_{place}": sizes[axis] for place, axis in enumerate(self.axes)}
         try:
             # torch wrote the text, about a module whose own code has been run by now.
-            return bool(eval(self.text, {"__builtins__": {}, **_FUNCTIONS}, values))
+            return bool(eval(_compiled(self.text), {"__builtins__": {}, **_FUNCTIONS}, values))
         except (ArithmeticError, AttributeError, NameError, SyntaxError, TypeError, ValueError):
             return True
 
     def tries(self) -> list[int]:
-        """Sizes to try: all small ones, those around its own numbers, and larger and larger ones."""
+        """Sizes to try: all ordinary ones, those around its own numbers, and larger and larger ones."""
         own = [int(number) + more for number in re.findall(r"\b\d+\b", self.text) for more in (-1, 0, 1)]
         powers = [part << power for power in range(5, 20) for part in (2, 3)]
-        return sorted({size for size in (*range(1, 65), *own, *powers) if 1 <= size <= LARGEST})
+        return sorted({size for size in (*range(1, EVERY_SIZE), *own, *powers) if 1 <= size <= LARGEST})
+
+
+@functools.cache
+def _compiled(text: str) -> types.CodeType:
+    return compile(text, "<torch's assumption>", "eval")
 
 
 @dataclass
 class _Search:
     """Looks for sizes on the other side of every assumption, and of those that are met there.
+
+    Assumptions come in the order of the code. What breaks one is looked for where all before it hold, so that in
+    `n > 250 and n % 50 == 0` the second is tried where the first is true.
 
     Attributes:
         graph: of the module.
@@ -104,37 +117,42 @@ class _Search:
         lowered = lower(AsGraph(self.graph.module))
         looked_at = [example_sizes(self.graph)]
         for sizes in looked_at:  # it grows on the way
-            for assumption in _assumptions(lowered, self.graph.tensors, sizes):
-                if len(self.turns) == MOST_TURNS or not all(map(assumption.holds, looked_at)):
+            trace = _assumptions(lowered, self.graph.tensors, sizes)
+            for place, assumption in enumerate(trace):
+                before = trace[:place]
+                if len(self.turns) == MOST_TURNS or any(_breaks(assumption, before, each) for each in looked_at):
                     continue
-                other = self._beyond(assumption, sizes)
+                other = self._beyond(assumption, before, sizes)
                 if other is not None and self._runs(assumption, sizes, other):
                     self.turns.append(Turn(assumption.words, other))
                     looked_at.append(other)
 
-    def _beyond(self, assumption: _Assumption, sizes: Sizes) -> Sizes | None:
+    def _beyond(self, assumption: _Assumption, before: Sequence[_Assumption], sizes: Sizes) -> Sizes | None:
         """The smallest input that breaks it; where that is too large to run, the axis gets a largest size."""
-        found = [one for axis in assumption.own_axes for one in self._broken_along(assumption, sizes, axis)]
+        found = [one for one in self._candidates(assumption, sizes) if _breaks(assumption, before, one)]
         small = [one for one in found if self._fits(one)]
         if small:
             return min(small, key=self._numbers)
-        for one in found:
-            axis = next(axis for axis, size in one.items() if sizes[axis] != size)
-            holding = self._last_holding(assumption, sizes, axis, one[axis])
-            self.most[axis] = min(holding, self.most.get(axis, holding))
+        for axis in assumption.own_axes:
+            broken = [one[axis] for one in found if _differs_in(one, sizes) == {axis} and one[axis] > sizes[axis]]
+            if broken:
+                holding = self._last_holding(assumption, sizes, axis, min(broken))
+                self.most[axis] = min(holding, self.most.get(axis, holding))
+                break
         return None
+
+    def _candidates(self, assumption: _Assumption, sizes: Sizes) -> Iterator[Sizes]:
+        """Each of its axes at every size to try, the others as they are, and at their smallest two."""
+        limits = self.graph.limits
+        for axis in assumption.own_axes:
+            others = [other for other in assumption.own_axes if other != axis]
+            settings = [{}, *({other: limits.at_least(other) + n for other in others} for n in (0, 1) if others)]
+            for size in assumption.tries():
+                if limits.at_least(axis) <= size <= self.most.get(axis, LARGEST):
+                    yield from ({**sizes, **setting, axis: size} for setting in settings)
 
     def _last_holding(self, assumption: _Assumption, sizes: Sizes, axis: str, broken: int) -> int:
         return _last(lambda size: assumption.holds({**sizes, axis: size}), sizes[axis], broken)
-
-    def _broken_along(self, assumption: _Assumption, sizes: Sizes, axis: str) -> Iterator[Sizes]:
-        least, most = self.graph.limits.at_least(axis), self.most.get(axis, LARGEST)
-        tried = ({**sizes, axis: size} for size in assumption.tries() if least <= size <= most)
-        broken = next((one for one in tried if not assumption.holds(one)), None)
-        if broken is not None and broken[axis] > sizes[axis]:
-            yield {**sizes, axis: 1 + self._last_holding(assumption, sizes, axis, broken[axis])}
-        elif broken is not None:
-            yield broken
 
     def _fits(self, sizes: Sizes) -> bool:
         return max(sizes.values()) <= MOST_SIZE and self._numbers(sizes) <= MOST_NUMBERS
@@ -147,20 +165,33 @@ class _Search:
         """Whether the module takes these sizes; where it does not, they are beyond the largest of that axis."""
         if _takes(self.graph, other):
             return True
-        axis = next(axis for axis, size in other.items() if sizes[axis] != size)
-        if other[axis] < sizes[axis]:
+        larger = [axis for axis in other if other[axis] > sizes[axis]]
+        if not larger or _differs_in(other, sizes) != {larger[0]}:
             raise ModelError(
-                f"the module fails at {axis} {other[axis]}, and takes smaller and larger ones",
+                f"the module fails at {_shown(other)}, and takes smaller and larger ones",
                 got=f"an assumption of its code: {assumption.words}",
-                fix=f"write the size of {axis} as a number in --input, or let the module take any",
+                fix="write a size as a number in --input where it is one, or let the module take any",
             )
+        axis = larger[0]
         most = _last(lambda size: _takes(self.graph, {**sizes, axis: size}), sizes[axis], other[axis])
         self.most[axis] = most
         self.turns.append(Turn(f"{axis} up to {most}", {**sizes, axis: most}))
         return False
 
 
-def _assumptions(lowered: nn.Module, tensors: GraphSignature, sizes: Sizes) -> Iterable[_Assumption]:
+def _breaks(assumption: _Assumption, before: Sequence[_Assumption], sizes: Sizes) -> bool:
+    return not assumption.holds(sizes) and all(each.holds(sizes) for each in before)
+
+
+def _differs_in(one: Sizes, other: Sizes) -> set[str]:
+    return {axis for axis, size in one.items() if other[axis] != size}
+
+
+def _shown(sizes: Sizes) -> str:
+    return ", ".join(f"{axis} {size}" for axis, size in sizes.items())
+
+
+def _assumptions(lowered: nn.Module, tensors: GraphSignature, sizes: Sizes) -> list[_Assumption]:
     """What torch assumes of the sizes where it traces an example of these; nothing where it cannot trace at all."""
     free = tuple(
         {place: torch.export.Dim.AUTO for place, axis in enumerate(tensor.axes) if isinstance(axis, str)}

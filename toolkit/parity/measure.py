@@ -106,12 +106,13 @@ def ask_torch(case: Case, side: TorchSide) -> Truth:
             problem="the module itself answers otherwise when it is asked again: chance, or a state that it keeps"
         )
     errors = [distances(each, exact) for each in (rounded, *others)]
+    size = _input_size(case, side) if case.hard else 0.0
     truth = Truth(
         exact,
         rounded,
         errors[0],
         {name: max(error[name] for error in errors) for name in exact},
-        {name: float(np.abs(values).max(initial=0.0)) for name, values in exact.items()},
+        {name: max(float(np.abs(values).max(initial=0.0)), size) for name, values in exact.items()},
     )
     return replace(truth, problem=_pieces_problem(case, truth, side) or _unexplained(case, truth, side))
 
@@ -169,6 +170,16 @@ def _largest(first: NDArray[np.floating[Any]], second: NDArray[np.float64], rtol
     return max(float(difference.max(initial=0.0)), 0.0) if np.isfinite(difference).all() else FAR_OFF
 
 
+def _input_size(case: Case, side: TorchSide) -> float:
+    """The largest reading in standard deviations: within a module that normalises, numbers of this size are rounded."""
+    reading = side.graph.tensors.data[0]
+    values = case.feed[reading.name].astype(np.float64)
+    if side.graph.readings is not None:
+        offset, scale = (tensor.double().numpy() for tensor in side.graph.readings)
+        values = (values - offset) / scale
+    return float(np.abs(values).max(initial=0.0))
+
+
 def _finite(answers: Outputs) -> bool:
     return all(bool(np.isfinite(values).all()) for values in answers.values())
 
@@ -183,7 +194,8 @@ def _pieces_problem(case: Case, truth: Truth, side: TorchSide) -> str:
         return "torch itself answers in another shape in pieces"
     error = _largest(pieces, exact)
     if error > PIECES * max(truth.scale[side.answer], 1.0):
-        return f"torch itself answers otherwise in pieces, by {error:.2g}: its states do not carry everything"
+        why = "its states do not carry everything, or a --state is missing or crossed"
+        return f"torch itself answers otherwise in pieces, by {error:.2g}: {why}"
     return ""
 
 

@@ -42,7 +42,8 @@ class TorchReference:
         return self._run(self.graph.module, feed)
 
     def _run(self, module: torch.nn.Module, feed: Feed) -> Outputs:
-        tensors = [torch.from_numpy(feed[tensor.name]).to(self.dtype) for tensor in self.graph.tensors.inputs]
+        # Copies: a module may change its inputs in place, and the next one is asked on the same numbers.
+        tensors = [torch.from_numpy(feed[t.name]).to(self.dtype, copy=True) for t in self.graph.tensors.inputs]
         with torch.inference_mode(), default_dtype(self.dtype):
             results = flat(module(*tensors))
         names = [tensor.name for tensor in self.graph.tensors.outputs]

@@ -95,6 +95,7 @@ def check_golden(bundle: Bundle, policy: SessionPolicy | None = None) -> list[Go
             fix="do not use this bundle on this machine",
         )
     for entry, graph in graphs:
+        check_tolerances(entry, own[entry.name])
         check_states(graph, entry, own[entry.name])
         check_series(graph, entry, own[entry.name])
     return results
@@ -108,7 +109,6 @@ def _run(graph: GuardedGraph, entry: GraphEntry, cases: list[GoldenCase], window
     for case in cases:
         _check_case(case, entry, window_length)
         results += [_judge(entry, case, name, got) for name, got in graph.run(case.inputs).items()]
-    check_tolerances(entry, cases)
     return results
 
 
