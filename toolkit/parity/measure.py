@@ -107,12 +107,15 @@ def ask_torch(case: Case, side: TorchSide) -> Truth:
         )
     errors = [distances(each, exact) for each in (rounded, *others)]
     size = _input_size(case, side) if case.hard else 0.0
+    # A state of the toolkit's own is made of numbers near one, however closed its gates are.
+    states = side.graph.tensors.states.values() if side.graph.judged is not None else ()
+    floors = {name: float(name in states) for name in exact}
     truth = Truth(
         exact,
         rounded,
         errors[0],
         {name: max(error[name] for error in errors) for name in exact},
-        {name: max(float(np.abs(values).max(initial=0.0)), size) for name, values in exact.items()},
+        {name: max(float(np.abs(values).max(initial=0.0)), size, floors[name]) for name, values in exact.items()},
     )
     return replace(truth, problem=_pieces_problem(case, truth, side) or _unexplained(case, truth, side))
 
