@@ -19,7 +19,7 @@ def test_the_demo_goes_from_nothing_to_measured_latency(
     monkeypatch.setattr(plant_demo, "demo_config", quick)
     result = cli("demo", "--out", tmp_path)
     assert result.status == 0, result.err
-    for word in ("persistence", "seasonal", "Parity: 159 cases, passed", "p50 ms", "p99 ms", "torch", "onnxruntime"):
+    for word in ("persistence", "seasonal", "Parity: 163 cases, passed", "p50 ms", "p99 ms", "torch", "onnxruntime"):
         assert word in result.out
     assert (tmp_path / "exported" / "demo" / "manifest.json").is_file()
     assert cli("demo", "--out", tmp_path / "runs" / "demo-plant.csv").status == 2

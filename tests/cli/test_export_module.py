@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def test_parity_fails_for_other_weights(windowed: Path, cli: Cli, here: Path, tm
     folder = Path(shutil.copytree(windowed, tmp_path / "net"))
     tiny_bundles.damage_graph(folder, "windowed", tiny_bundles.change_weights("head.bias", lambda array: array + 1e-3))
     result = cli("parity", folder, "--module", "own_nets:make", "--quick")
-    assert "27 of 27 cases failed" in one_line(result, status=1)
+    assert re.search(r"(\d+) of \1 cases failed", one_line(result, status=1))
 
 
 def test_parity_says_what_it_needs(windowed: Path, cli: Cli, here: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_file_and_its_module(desk: Path, cli: Cli) -> None:
     assert result.status == 0, result.err
     assert "Weights of the windowed graph: 6 of 6 tensors are the module's to the bit" in result.out
     assert "windowed: of tolerance" in result.out
-    assert "Parity: 27 cases, passed" in result.out
+    assert "Parity: 28 cases, passed" in result.out
     report = json.loads((desk / "report.json").read_text())
     assert report["passed"] is True
     assert {case["sequence"] for case in report["cases"]} == {1, 3, 5, 10}
@@ -109,6 +109,10 @@ REFUSED = {
     "another input": (
         (*FILE, "--input", "z: float32[batch, sequence, 4]"),
         "--input; got z; allowed: those of net.onnx",
+    ),
+    "a size of a fixed axis": (
+        (*FILE, "--input", "x: float32[batch, 30, 4]", "--sequence", "12"),
+        "--sequence; got 12; allowed: none: net.onnx has fixed that axis",
     ),
     "a file's option for a bundle": (("parity", "here", "--window", "9"), "--window goes with --onnx"),
 }

@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -155,3 +156,96 @@ def test_what_cannot_be_compared(plain, tmp_path):
         check_file(Net(), OwnFile(plain, (TensorSpec("x", ("batch", 4)),)), GRID)
     with pytest.raises(BundleError, match="is a folder"):
         check_file(Net(), OwnFile(tmp_path), GRID)
+
+
+class Meter(Net):
+    """Two targets of very different size."""
+
+    def forward(self, x):
+        return super().forward(x) * torch.tensor([0.1, 900.0]) + torch.tensor([0.5, 101_000.0])
+
+
+def behind(path, target, *nodes, **constants):
+    """Puts nodes between what made `y` and `y`."""
+    proto = onnx.load(path)
+    for node in proto.graph.node:
+        node.output[:] = ["before" if name == "y" else name for name in node.output]
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items())
+    proto.graph.node.extend(nodes)
+    onnx.save(proto, target)
+    return target
+
+
+def test_a_small_target_is_not_judged_by_a_large_ones_rounding(tmp_path):
+    path = exported(Meter(), tmp_path / "meter.onnx", NAMED)
+    assert check_file(Meter(), OwnFile(path), GRID).passed
+    add = helper.make_node("Add", ["before", "shift"], ["y"])
+    wrong = behind(path, tmp_path / "shifted.onnx", add, shift=np.float32([0.001, 0.0]))  # 1 % of its deviation
+    assert not check_file(Meter(), OwnFile(wrong), GRID).passed
+
+
+def test_a_right_copy_that_nothing_comes_of_proves_nothing(plain, tmp_path):
+    proto = onnx.load(plain)
+    stored = next(tensor for tensor in proto.graph.initializer if list(tensor.dims) == [1, 32, 4])
+    right = onnx.numpy_helper.to_array(stored).copy()
+    nudged = right.copy()
+    nudged[0, 3, 1] += 1e-6
+    stored.CopyFrom(onnx.numpy_helper.from_array(nudged, stored.name))
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(right, "copy"))
+    proto.graph.node.insert(0, helper.make_node("Identity", ["copy"], ["nowhere"]))
+    onnx.save(proto, tmp_path / "copy.onnx")
+    report = check_file(Net(), OwnFile(tmp_path / "copy.onnx"), GRID)
+    (changed,) = report.weights[0].changed
+    assert changed.tensor == "lstm.weight_ih_l0"
+
+
+@pytest.mark.parametrize("name", ["batch", "sequence"])
+def test_a_graph_that_decides_by_a_size_beyond_the_grid(plain, tmp_path, name):
+    place, limit = (0, 65.0) if name == "batch" else (1, 250.0)
+    nodes = (
+        helper.make_node("Shape", ["x"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "place"], ["size"]),
+        helper.make_node("Cast", ["size"], ["number"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Greater", ["number", "limit"], ["larger"]),
+        helper.make_node("Cast", ["larger"], ["one"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Add", ["before", "one"], ["y"]),
+    )
+    wrong = behind(plain, tmp_path / "turning.onnx", *nodes, place=np.int64(place), limit=np.float32(limit))
+    report = check_file(Net(), OwnFile(wrong), GRID)
+    assert {getattr(case, name) for case in report.cases if not case.passed} == {int(limit) + 1, 2 * int(limit)}
+
+
+class Branching(Net):
+    """Code that an older exporter bakes without a word."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        return super().forward(self.how(x))
+
+
+def test_a_number_in_the_modules_own_code_is_tried(tmp_path):
+    module = Branching(lambda x: x[:, -min(x.shape[1], 70) :].mean(1, keepdim=True))
+    report = check_file(module, OwnFile(exported(module, tmp_path / "cut.onnx", NAMED)), GRID)
+    assert {case.sequence for case in report.cases if not case.passed} == {71, 140}
+
+
+@pytest.mark.parametrize(
+    ("how", "note"),
+    [
+        (lambda x: x * (1.0 if len(x[0]) < 1000 else 2.0), "turns the size of sequence into a plain number"),
+        (lambda x: x if x.mean() < 20 else x * 0, "torch cannot trace the module"),
+    ],
+)
+def test_what_cannot_be_seen_is_told(tmp_path, how, note):
+    module = Branching(how)
+    report = check_file(module, OwnFile(exported(module, tmp_path / "net.onnx", NAMED)), GRID)
+    assert any(note in each for each in report.notes)
+
+
+def test_an_enormous_input_shows_a_branch_on_numbers(tmp_path):
+    module = Branching(lambda x: x * 0 if x.abs().max() > 1e6 else x)
+    report = check_file(module, OwnFile(exported(module, tmp_path / "net.onnx", NAMED)), GRID)
+    assert {case.input for case in report.cases if not case.passed} == {"enormous"}

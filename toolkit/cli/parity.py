@@ -43,15 +43,15 @@ OF_A_FILE = {"weights": "--weights", "inputs": "--input", "states": "--state", "
 @click.option("--rtol", type=float, metavar="X", help="And this part of each number, as in numpy.allclose.")
 @json_option
 def parity(bundle: Path | None, *, json_file: str | None, **options: Any) -> None:
-    r"""Compare the graphs of BUNDLE with the torch module whose weights lie in it, or FILE with a module.
+    """Compare the graphs of BUNDLE with the torch module whose weights lie in it, or FILE with a module.
 
     The truth is the module in float64; onnxruntime must be as near to it as torch's float32 is, within a factor of 4.
     Exit status 1 where a case fails.
 
     \b
-    Examples: lstm-edge parity exported/pump-station
-              lstm-edge parity --onnx net.onnx --module nets:make --weights net.pt
-    """
+    Example: lstm-edge parity exported/pump-station
+    Or: lstm-edge parity --onnx net.onnx --module nets:make --weights net.pt
+    """  # noqa: D301 (click's mark for lines that are not to be joined)
     require_extra("train", "parity")
     from toolkit.cli.parity_tables import parity_table
     from toolkit.cli.progress import ParityProgress
@@ -108,6 +108,7 @@ def _of_bundle(bundle: "Bundle", options: dict[str, Any]) -> "ParityReport":
 
 
 def _of_file(options: dict[str, Any]) -> "ParityReport":
+    from toolkit.contract.graph_io import GraphSignature
     from toolkit.contract.model_spec import LARGEST
     from toolkit.export.foreign import load_module, users_code
     from toolkit.export.input_spec import parse_states, parse_tensor
@@ -121,6 +122,11 @@ def _of_file(options: dict[str, Any]) -> "ParityReport":
         raise ConfigError("--window", got=window, allowed=f"1 or more, at most {LARGEST}")
     inputs = tuple(parse_tensor(text) for text in options["inputs"]) or file_inputs(options["file"])
     file = OwnFile(options["file"], inputs, parse_states(options["states"], inputs), window)
+    tensors = GraphSignature(inputs, (), dict(file.states))
+    for option, axis in (("batches", tensors.batch_axis), ("sequences", tensors.sequence_axis)):
+        if options[option] and axis is None:
+            name = {"batches": "--batch", "sequences": "--sequence"}[option]
+            raise ConfigError(name, got=options[option][0], allowed=f"none: {options['file']} has fixed that axis")
     grid = _with_sizes(quick_grid(window) if options["quick"] else standard_grid(window), options)
     policies = policies_of(running_providers(options["providers"]), quick=options["quick"])
     with users_code():

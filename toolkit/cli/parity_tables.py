@@ -1,9 +1,14 @@
 """The parity report as plain tables: by kind of input, by shape, and where the error lies."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
 from toolkit.cli.console import table
 from toolkit.contract.reports import ErrorProfile, ParityCase, ParityReport, PlacedError, VariantCheck, WeightCheck
+
+WIDTH = 100
+LARGEST_SHARE = 100.0
+"""Of a tolerance: beyond that a figure says no more than that it is off."""
 
 
 def parity_line(report: ParityReport) -> str:
@@ -29,7 +34,8 @@ def parity_table(report: ParityReport) -> str:
         for key, cases in _groups(report, lambda case: (case.graph, _provider(case), _kind(case))).items()
     ]
     parts = [table(header, rows, left=3), *_heat_maps(report), *map(_profile_table, report.profiles)]
-    lines = [*map(_weights_line, report.weights), *map(_variant_line, report.variants), *report.notes, report.by_design]
+    told = (*map(_weights_line, report.weights), *map(_variant_line, report.variants), *report.notes, report.by_design)
+    lines = [textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in told]
     return "\n\n".join((*parts, "\n".join((*lines, parity_line(report)))))
 
 
@@ -55,7 +61,7 @@ def _share(case: ParityCase) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share < 100 else "> 99 x"
+    return f"{100 * share:.0f} %" if share < LARGEST_SHARE else "off"
 
 
 def _heat_maps(report: ParityReport) -> Iterator[str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from toolkit.contract.records import encode
 
-
 NOT_FINITE = (
     "NaN and infinity are not compared: after a NaN torch's state is NaN for ever, onnxruntime's LSTM and GRU answer "
     "finite, wrong numbers at once and for up to hundreds of steps; the runtime refuses such input"

@@ -12,7 +12,7 @@ import functools
 import math
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -32,6 +32,9 @@ EVERY_SIZE = 1_100
 
 MOST_SIZE = 6_000
 """Of an axis that a module is run at: beyond the 5,000 positions of the usual table."""
+
+LEAST_NUMBER, MOST_NUMBER, MOST_HINTS = 6, 3_000, 6
+"""Of numbers near which sizes are tried: smaller ones are in every grid."""
 
 MOST_NUMBERS = 1 << 20
 """In one input."""
@@ -54,8 +57,26 @@ def probed(graph: TorchGraph) -> TorchGraph:
     search = _Search(graph)
     search.run()
     limits = SizeLimits(graph.limits.least, search.most)
-    turns = tuple(turn for turn in search.turns if _within(turn.sizes, limits))
-    return dataclasses.replace(graph, limits=limits, turns=turns, mixes_series=_mixes_series(graph))
+    turns = (*search.turns, *near_numbers(graph, search.numbers))
+    kept = tuple(turn for turn in turns if _within(turn.sizes, limits))
+    return dataclasses.replace(graph, limits=limits, turns=kept, mixes_series=_mixes_series(graph), blind=search.blind)
+
+
+def near_numbers(graph: TorchGraph, numbers: Iterable[int]) -> Iterator[Turn]:
+    """Sizes at and beyond numbers that code or a graph holds: what they decide shows there, if anywhere.
+
+    Args:
+        graph: whose axes.
+        numbers: found somewhere; those that an ordinary grid has passed are left out.
+    """
+    small = {axis: graph.limits.clipped(axis, 2) for axis in graph.tensors.symbolic_axes}
+    telling = sorted({number for number in numbers if LEAST_NUMBER <= number <= MOST_NUMBER})[:MOST_HINTS]
+    for number in telling:
+        for axis in graph.tensors.symbolic_axes:
+            for size in (number, number + 1, 2 * number):
+                sizes = {**small, axis: size}
+                if _numbers(graph, sizes) <= MOST_NUMBERS and _within(sizes, graph.limits):
+                    yield Turn("", sizes)
 
 
 @dataclass(frozen=True)
@@ -107,19 +128,26 @@ class _Search:
         graph: of the module.
         turns: found so far.
         most: the largest size of an axis that the module takes, or on which its way could be tried.
+        numbers: that the code computes with sizes.
+        blind: why branches may have been missed, or "".
     """
 
     graph: TorchGraph
     turns: list[Turn] = field(default_factory=list)
     most: Sizes = field(default_factory=dict)
+    numbers: tuple[int, ...] = ()
+    blind: str = ""
 
     def run(self) -> None:
         lowered = lower(AsGraph(self.graph.module))
         looked_at = [example_sizes(self.graph)]
         for sizes in looked_at:  # it grows on the way
-            trace = _assumptions(lowered, self.graph.tensors, sizes)
-            for place, assumption in enumerate(trace):
-                before = trace[:place]
+            trace = _traced(lowered, self.graph.tensors, sizes)
+            self.numbers, self.blind = self.numbers or trace.numbers, self.blind or trace.blind
+            if trace.blind:
+                continue
+            for place, assumption in enumerate(trace.assumptions):
+                before = trace.assumptions[:place]
                 if len(self.turns) == MOST_TURNS or any(_breaks(assumption, before, each) for each in looked_at):
                     continue
                 other = self._beyond(assumption, before, sizes)
@@ -132,7 +160,7 @@ class _Search:
         found = [one for one in self._candidates(assumption, sizes) if _breaks(assumption, before, one)]
         small = [one for one in found if self._fits(one)]
         if small:
-            return min(small, key=self._numbers)
+            return min(small, key=functools.partial(_numbers, self.graph))
         for axis in assumption.own_axes:
             broken = [one[axis] for one in found if _differs_in(one, sizes) == {axis} and one[axis] > sizes[axis]]
             if broken:
@@ -155,11 +183,7 @@ class _Search:
         return _last(lambda size: assumption.holds({**sizes, axis: size}), sizes[axis], broken)
 
     def _fits(self, sizes: Sizes) -> bool:
-        return max(sizes.values()) <= MOST_SIZE and self._numbers(sizes) <= MOST_NUMBERS
-
-    def _numbers(self, sizes: Sizes) -> int:
-        inputs = self.graph.tensors.inputs
-        return max(math.prod(sizes[axis] if isinstance(axis, str) else axis for axis in t.axes) for t in inputs)
+        return max(sizes.values()) <= MOST_SIZE and _numbers(self.graph, sizes) <= MOST_NUMBERS
 
     def _runs(self, assumption: _Assumption, sizes: Sizes, other: Sizes) -> bool:
         """Whether the module takes these sizes; where it does not, they are beyond the largest of that axis."""
@@ -191,8 +215,23 @@ def _shown(sizes: Sizes) -> str:
     return ", ".join(f"{axis} {size}" for axis, size in sizes.items())
 
 
-def _assumptions(lowered: nn.Module, tensors: GraphSignature, sizes: Sizes) -> list[_Assumption]:
-    """What torch assumes of the sizes where it traces an example of these; nothing where it cannot trace at all."""
+def _numbers(graph: TorchGraph, sizes: Sizes) -> int:
+    """How many numbers the largest input holds."""
+    inputs = graph.tensors.inputs
+    return max(math.prod(sizes[axis] if isinstance(axis, str) else axis for axis in t.axes) for t in inputs)
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """What torch assumed of the sizes, the numbers that code computes with them, and why some may be missed."""
+
+    assumptions: list[_Assumption]
+    numbers: tuple[int, ...] = ()
+    blind: str = ""
+
+
+def _traced(lowered: nn.Module, tensors: GraphSignature, sizes: Sizes) -> _Trace:
+    """Traces an example of these sizes with every axis free."""
     free = tuple(
         {place: torch.export.Dim.AUTO for place, axis in enumerate(tensor.axes) if isinstance(axis, str)}
         for tensor in tensors.inputs
@@ -202,7 +241,7 @@ def _assumptions(lowered: nn.Module, tensors: GraphSignature, sizes: Sizes) -> l
         try:
             program = torch.export.export(lowered, example, dynamic_shapes=(free,))
         except Exception:  # the export itself will say why
-            return []
+            return _Trace([], blind="torch cannot trace the module: its branches, on sizes or on numbers, are not seen")
     # A private name: torch turns the list into checks of its own, which an ONNX graph has no place for.
     texts: list[str] = getattr(program, "_guards_code", [])
     axes = tensors.symbolic_axes
@@ -211,7 +250,29 @@ def _assumptions(lowered: nn.Module, tensors: GraphSignature, sizes: Sizes) -> l
         axis = tensors.inputs[int(match[1])].axes[int(match[2])]
         return f"axis_{axes.index(axis)}" if isinstance(axis, str) else str(axis)
 
-    return [_Assumption(_SIZE.sub(numbered, text), axes) for text in dict.fromkeys(texts)]
+    found = [_Assumption(_SIZE.sub(numbered, text), axes) for text in dict.fromkeys(texts)]
+    fixed = next(
+        (axis for each in found for axis in axes if each.text == f"axis_{axes.index(axis)} == {sizes[axis]}"), ""
+    )
+    blind = (
+        f"the module's code turns the size of {fixed} into a plain number: branches on it are not seen" if fixed else ""
+    )
+    return _Trace(found, _numbers_of_sizes(program), blind)
+
+
+def _numbers_of_sizes(program: torch.export.ExportedProgram) -> tuple[int, ...]:
+    """Whole numbers that meet a size: in arithmetic on it, or as the ends of a slice."""
+    return tuple(
+        abs(number)
+        for node in program.graph.nodes
+        if node.op == "call_function"
+        and (
+            isinstance(node.meta.get("val"), (torch.SymInt, torch.SymBool, torch.SymFloat))
+            or "slice" in str(node.target)
+        )
+        for number in node.args
+        if isinstance(number, int)
+    )
 
 
 def _takes(graph: TorchGraph, sizes: Sizes) -> bool:

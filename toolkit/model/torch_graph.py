@@ -20,7 +20,8 @@ class Turn:
     """Sizes beyond which a module's Python code may go another way than the example that is traced.
 
     Attributes:
-        condition: that the example fulfils and these sizes do not, in the names of the axes.
+        condition: that the example fulfils and these sizes do not, in the names of the axes; "" where a number of that
+            size was found, and no more is known.
         sizes: of every symbolic axis.
     """
 
@@ -43,6 +44,7 @@ class TorchGraph:
         window_length: samples of an ordinary input.
         turns: sizes at which the module may take another way than at ordinary ones; parity looks there too.
         mixes_series: whether the answer for one series depends on the others in its call.
+        blind: why turns may have been missed, or "".
     """
 
     name: GraphName
@@ -55,6 +57,7 @@ class TorchGraph:
     window_length: int = 60
     turns: tuple[Turn, ...] = ()
     mixes_series: bool = False
+    blind: str = ""
 
     @property
     def judge(self) -> nn.Module:

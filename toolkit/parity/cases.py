@@ -1,6 +1,6 @@
 """What is compared: ordinary and hard inputs over a grid, streams in pieces, sizes at which code turns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from toolkit.contract.graph_io import GraphName
@@ -48,8 +48,8 @@ class Case:
         return self.family in HARD
 
 
-def cases_of(source: InputSource, grid: ParityGrid, graph: GraphName) -> Iterator[Case]:
-    """Every case of a graph."""
+def cases_of(source: InputSource, grid: ParityGrid, graph: GraphName, further: Iterable[Turn] = ()) -> Iterator[Case]:
+    """Every case of a graph, at `further` sizes too."""
     own = source.graphs[graph]
     made_at = [
         (sizes.get(own.tensors.batch_axis or ""), sizes.get(own.tensors.sequence_axis or ""))
@@ -60,7 +60,7 @@ def cases_of(source: InputSource, grid: ParityGrid, graph: GraphName) -> Iterato
             if (batch, sequence) not in made_at:
                 yield Case(graph, batch, sequence, family, source.feed(graph, family, batch, sequence))
     yield from _hard(source, grid, own)
-    yield from _turns(source, own)
+    yield from _turns(source, own, (*own.turns, *further))
     if own.tensors.states and own.tensors.sequence_axis is not None:
         yield from _streams(source, grid, own)
 
@@ -76,9 +76,9 @@ def _hard(source: InputSource, grid: ParityGrid, graph: TorchGraph) -> Iterator[
             yield Case(graph.name, series, sequence, family, source.feed(graph.name, family, series, sequence))
 
 
-def _turns(source: InputSource, graph: TorchGraph) -> Iterator[Case]:
+def _turns(source: InputSource, graph: TorchGraph, turns: Iterable[Turn]) -> Iterator[Case]:
     family = source.families[0]
-    for turn in graph.turns:
+    for turn in {tuple(sorted(turn.sizes.items())): turn for turn in reversed([*turns])}.values():
         batch, sequence = (turn.sizes.get(a or "", 1) for a in (graph.tensors.batch_axis, graph.tensors.sequence_axis))
         feed = source.feed(graph.name, family, batch, sequence, turn.sizes)
         yield Case(graph.name, batch, sequence, family, feed, turn=turn)

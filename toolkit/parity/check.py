@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from toolkit.contract.graph_io import GraphName, GraphSignature
 from toolkit.contract.reports import Divergence, ParityReport, ParitySummary, Parting, WeightCheck
+from toolkit.export.turns import near_numbers
 from toolkit.model.lstm import MultivariateLSTM
 from toolkit.model.torch_graph import TorchGraphs, torch_graphs
 from toolkit.parity.cases import cases_of
@@ -25,6 +27,7 @@ from toolkit.parity.measure import (
 from toolkit.parity.parting import first_parting
 from toolkit.parity.profile import drifts, error_profile
 from toolkit.parity.reference import one_torch_thread
+from toolkit.parity.size_hints import size_hints
 from toolkit.parity.subject import open_subject
 from toolkit.parity.verdict import Allowed, Tolerances, judged, tolerances_of
 from toolkit.parity.weights import check_weights
@@ -109,7 +112,9 @@ class _GraphCheck:
 
     def run(self, rtol: float) -> Iterable[int]:
         """Asks every case; gives how many comparisons each was."""
-        for case in cases_of(self.source, self.grid, self.name):
+        numbers = size_hints(onnx.load_model_from_string(self.content))
+        further = near_numbers(self.source.graphs[self.name], numbers) if self.grid.hard else ()
+        for case in cases_of(self.source, self.grid, self.name, further):
             truth = ask_torch(case, self.side)
             if truth.silent:
                 self.silent[case.family] = self.silent.get(case.family, 0) + 1
@@ -120,16 +125,18 @@ class _GraphCheck:
     @property
     def notes(self) -> tuple[str, ...]:
         """What could not be compared."""
-        return tuple(
+        silent = tuple(
             f"{self.name} graph, input {family}: torch itself gives NaN or infinity in {count} cases, not compared"
             for family, count in self.silent.items()
         )
+        blind = self.side.graph.blind
+        return (*silent, f"{self.name} graph: {blind}") if blind else silent
 
 
 def _report(checks: list[_GraphCheck], allowed: Allowed | None, weights: tuple[WeightCheck, ...]) -> ParityReport:
     tolerances = tolerances_of((finding for check in checks for finding in check.findings), allowed)
     verdicts = [
-        (check, finding, judged(finding, tolerances, check.side, "fp32"))
+        (check, finding, judged(finding, tolerances, check.side, "fp32", allowed))
         for check in checks
         for finding in check.findings
     ]
@@ -165,7 +172,8 @@ def _where(
     """Where the first failing case parts: in the outputs, and at which node of the graph."""
     check, first = failed[0]
     divergence = _divergence(first, check, tolerances)
-    same = [finding for other, finding in failed if other is check and finding.case.turn is None]
+    own = [finding for other, finding in failed if other is check]
+    same = [finding for finding in own if finding.case.turn is None or not finding.case.turn.condition]
     clearest = _clearest(same, check.side.graph.tensors) if same else None
     return divergence, None if clearest is None else _parting(clearest, check, tolerances)
 
@@ -181,7 +189,7 @@ def _divergence(finding: Finding, check: _GraphCheck, tolerances: Tolerances) ->
         return Divergence(side.answer, None, None, None)
     tensors = side.graph.tensors
     for tensor in (*tensors.answers, *(t for t in tensors.outputs if t not in tensors.answers)):
-        tolerance = tolerances[case.graph, case.pool, tensor.name]
+        tolerance = tolerances[case.graph, case.pool, tensor.name]  # [figures], broadcast along the last axis
         found = locate(tensor, answer[tensor.name].astype(np.float64), exact[tensor.name], tolerance, tensors)
         if found is not None:
             return found
@@ -195,7 +203,7 @@ def _clearest(findings: list[Finding], tensors: GraphSignature) -> Finding:
     def unclear(finding: Finding) -> tuple[bool, bool, bool]:
         case = finding.case
         sizes = {case.batch, case.sequence}
-        return bool(case.cuts), case.hard, 1 in sizes or len(sizes) == 1 or bool(sizes & fixed)
+        return bool(case.cuts), case.hard or case.turn is not None, 1 in sizes or len(sizes) == 1 or bool(sizes & fixed)
 
     return min(findings, key=unclear)
 
@@ -204,8 +212,8 @@ def _parting(finding: Finding, check: _GraphCheck, tolerances: Tolerances) -> Pa
     """The node at which a failing case parts; of a stream in pieces the first piece is looked at."""
     case, side = finding.case, check.side
     # Within the graph numbers are of the size of one, whatever the answer's own unit is.
-    scale = max(finding.truth.scale.get(side.answer, 1.0), 1.0)
-    tolerance = tolerances[case.graph, case.pool, side.answer] / scale
+    scale = np.maximum(finding.truth.scale.get(side.answer, np.ones(1)), 1.0)
+    tolerance = float((tolerances[case.graph, case.pool, side.answer] / scale).min())
     feed = case.feed
     if case.cuts:
         axis = side.graph.tensors.sequence_axis

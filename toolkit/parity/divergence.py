@@ -13,7 +13,7 @@ def locate(
     tensor: TensorSpec,
     got: NDArray[np.float64],
     exact: NDArray[np.float64],
-    tolerance: float,
+    tolerance: float | NDArray[np.float64],
     tensors: GraphSignature,
 ) -> Divergence | None:
     """The earliest step, then the lowest series and channel, that differs by more than `tolerance`.
@@ -22,7 +22,7 @@ def locate(
         tensor: which output of the graph.
         got: onnxruntime's values.
         exact: the truth.
-        tolerance: in the tensors' unit.
+        tolerance: in the tensor's unit; one for all, or one for each place of its last axis.
         tensors: the graph's signature, for the names of the axes.
 
     Returns:

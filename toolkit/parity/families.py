@@ -26,6 +26,9 @@ INERTIA = 0.95
 FAR = 1e3
 """Standard deviations."""
 
+ENORMOUS = 1e7
+"""Standard deviations: a counter that ran over, a sensor in another unit."""
+
 WITHIN = 4.0
 """Standard deviations that ordinary readings reach."""
 
@@ -127,6 +130,10 @@ def _far(draw: Draw, batch: int, sequence: int, channels: int) -> Floats:
     return draw.raw(FAR * draw.random.choice([-1.0, 1.0], (batch, sequence, channels)))
 
 
+def _enormous(draw: Draw, batch: int, sequence: int, channels: int) -> Floats:
+    return draw.raw(ENORMOUS * draw.random.choice([-1.0, 1.0], (batch, sequence, channels)))
+
+
 def _one_far(draw: Draw, batch: int, sequence: int, channels: int) -> Floats:
     """Each series has another channel out of range, so that as many series as channels show each alone."""
     readings = draw.random.standard_normal((batch, sequence, channels))
@@ -147,6 +154,7 @@ HARD: dict[str, Family] = {
     "whole": _whole,
     "denormal": _denormal,
     "far": _far,
+    "enormous": _enormous,
     "one channel far": _one_far,
 }
 FAMILIES = FROM_SAMPLES | MADE_UP | HARD

@@ -1,6 +1,6 @@
 """Three answers to a case: torch in float64 (the truth), torch in float32 with its neighbours, and onnxruntime's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ PIECES = 1e-9
 """Of the answer's scale: how far a module in float64 may stray when it is fed in pieces."""
 
 UNSCALING_ULPS = 2.0
+TINY = 1e-300
 
 DOUBTFUL = 1e-3
 """Of the answer's scale: where torch's float32 is further from its float64, rounding has to explain it."""
@@ -28,6 +29,13 @@ DOUBTFUL = 1e-3
 EXPLAINED = 1e4
 """Times as far as the truth itself moves when its inputs move in the last bit of float32: a sum of ten thousand such
 errors in one direction, or an amplification within the module that its inputs do not show."""
+
+
+Figures = dict[str, NDArray[np.float64]]
+"""By output, one number for each place of its last axis where that has a fixed size, else one in all.
+
+Targets may have units of their own: what is nothing beside 101 325 Pa is everything beside 0.5 mm/s.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,9 +52,15 @@ class TorchSide:
         return self.graph.tensors.answers[0].name
 
     @property
-    def names(self) -> list[str]:
-        """Names of all outputs."""
-        return [tensor.name for tensor in self.graph.tensors.outputs]
+    def widths(self) -> dict[str, int]:
+        """For each output how many figures it has; the units of a state are all of one kind."""
+        states = self.graph.tensors.states.values()
+        fixed = {
+            tensor.name: tensor.axes[-1]
+            for tensor in self.graph.tensors.outputs
+            if tensor.axes and isinstance(tensor.axes[-1], int) and tensor.name not in states
+        }
+        return {tensor.name: fixed.get(tensor.name, 1) for tensor in self.graph.tensors.outputs}
 
 
 def torch_side(source: InputSource, graph: TorchGraph, batch: int, sequence: int) -> TorchSide:
@@ -57,7 +71,7 @@ def torch_side(source: InputSource, graph: TorchGraph, batch: int, sequence: int
 
 @dataclass(frozen=True)
 class Truth:
-    """What torch says to a case; errors by output.
+    """What torch says to a case; errors and scales by output, `[figures]`.
 
     Attributes:
         exact: float64's answers.
@@ -71,9 +85,9 @@ class Truth:
 
     exact: Outputs = field(default_factory=dict)
     rounded: Outputs = field(default_factory=dict)
-    error: dict[str, float] = field(default_factory=dict)
-    reach: dict[str, float] = field(default_factory=dict)
-    scale: dict[str, float] = field(default_factory=dict)
+    error: Figures = field(default_factory=dict)
+    reach: Figures = field(default_factory=dict)
+    scale: Figures = field(default_factory=dict)
     problem: str = ""
     silent: bool = False
 
@@ -85,9 +99,9 @@ class Finding:
     case: Case
     policy: SessionPolicy
     truth: Truth
-    error: dict[str, float]
-    difference: dict[str, float]
-    excess: dict[str, float]
+    error: Figures
+    difference: Figures
+    excess: Figures
     problem: str = ""
 
 
@@ -105,8 +119,8 @@ def ask_torch(case: Case, side: TorchSide) -> Truth:
         return Truth(
             problem="the module itself answers otherwise when it is asked again: chance, or a state that it keeps"
         )
-    errors = [distances(each, exact) for each in (rounded, *others)]
-    size = _input_size(case, side) if case.hard else 0.0
+    widths = side.widths
+    errors = [distances(each, exact, widths) for each in (rounded, *others)]
     # A state of the toolkit's own is made of numbers near one, however closed its gates are.
     states = side.graph.tensors.states.values() if side.graph.judged is not None else ()
     floors = {name: float(name in states) for name in exact}
@@ -114,8 +128,8 @@ def ask_torch(case: Case, side: TorchSide) -> Truth:
         exact,
         rounded,
         errors[0],
-        {name: max(error[name] for error in errors) for name in exact},
-        {name: max(float(np.abs(values).max(initial=0.0)), size, floors[name]) for name, values in exact.items()},
+        {name: np.max([error[name] for error in errors], axis=0) for name in exact},
+        {n: np.maximum(_largest(values, widths[n]), floors[n]) for n, values in exact.items()},
     )
     return replace(truth, problem=_pieces_problem(case, truth, side) or _unexplained(case, truth, side))
 
@@ -130,7 +144,8 @@ def ask_graph(case: Case, truth: Truth, side: TorchSide, subject: Subject, rtol:
         subject: the graph.
         rtol: each number's error less this part of the number is its excess.
     """
-    nothing = dict.fromkeys(side.names, FAR_OFF)
+    widths = side.widths
+    nothing = {name: np.full(width, FAR_OFF) for name, width in widths.items()}
     if truth.problem:
         return Finding(case, subject.policy, truth, nothing, nothing, nothing, truth.problem)
     try:
@@ -141,9 +156,9 @@ def ask_graph(case: Case, truth: Truth, side: TorchSide, subject: Subject, rtol:
         case,
         subject.policy,
         replace(truth, exact={}, rounded={}),  # a grid's numbers are too many to keep
-        distances(answer, truth.exact),
-        distances(answer, truth.rounded),
-        distances(answer, truth.exact, rtol),
+        distances(answer, truth.exact, widths),
+        distances(answer, truth.rounded, widths),
+        distances(answer, truth.exact, widths, rtol),
         _unscaling_problem(answer, side),
     )
 
@@ -161,26 +176,24 @@ def answer_of(case: Case, subject: Subject) -> Arrays:
     return {**inner, RAW: raw[subject.tensors.answers[0].name]}
 
 
-def distances(first: Arrays | Outputs, second: Outputs, rtol: float = 0.0) -> dict[str, float]:
-    """The largest difference of each output, less `rtol` of the number itself; infinite where shapes differ."""
-    return {name: _largest(first[name], second[name], rtol) for name in second}
+def distances(first: Arrays | Outputs, second: Outputs, widths: Mapping[str, int], rtol: float = 0.0) -> Figures:
+    """The largest differences of each output, less `rtol` of the number itself; infinite where shapes differ."""
+    return {name: _distance(first[name], second[name], widths[name], rtol) for name in second}
 
 
-def _largest(first: NDArray[np.floating[Any]], second: NDArray[np.float64], rtol: float = 0.0) -> float:
+def _distance(
+    first: NDArray[np.floating[Any]], second: NDArray[np.float64], width: int, rtol: float = 0.0
+) -> NDArray[np.float64]:
     if first.shape != second.shape:
-        return FAR_OFF
+        return np.full(width, FAR_OFF)
     difference = np.abs(first.astype(np.float64) - second) - rtol * np.abs(second)
-    return max(float(difference.max(initial=0.0)), 0.0) if np.isfinite(difference).all() else FAR_OFF
+    return _largest(np.where(np.isfinite(difference), np.maximum(difference, 0.0), FAR_OFF), width)
 
 
-def _input_size(case: Case, side: TorchSide) -> float:
-    """The largest reading in standard deviations: within a module that normalises, numbers of this size are rounded."""
-    reading = side.graph.tensors.data[0]
-    values = case.feed[reading.name].astype(np.float64)
-    if side.graph.readings is not None:
-        offset, scale = (tensor.double().numpy() for tensor in side.graph.readings)
-        values = (values - offset) / scale
-    return float(np.abs(values).max(initial=0.0))
+def _largest(values: NDArray[np.floating[Any]], width: int) -> NDArray[np.float64]:
+    """The largest magnitude at each place of the last axis, or in all."""
+    found: NDArray[np.float64] = np.abs(values.reshape(-1, width)).max(axis=0, initial=0.0)
+    return found
 
 
 def _finite(answers: Outputs) -> bool:
@@ -195,8 +208,8 @@ def _pieces_problem(case: Case, truth: Truth, side: TorchSide) -> str:
     exact = truth.exact[side.answer]
     if pieces.shape != exact.shape:
         return "torch itself answers in another shape in pieces"
-    error = _largest(pieces, exact)
-    if error > PIECES * max(truth.scale[side.answer], 1.0):
+    error = float(np.abs(pieces - exact).max(initial=0.0))
+    if not error <= PIECES * max(float(truth.scale[side.answer].max()), 1.0):
         why = "its states do not carry everything, or a --state is missing or crossed"
         return f"torch itself answers otherwise in pieces, by {error:.2g}: {why}"
     return ""
@@ -208,14 +221,16 @@ def _unexplained(case: Case, truth: Truth, side: TorchSide) -> str:
     Such a module looks at the type of its numbers, or loses its digits in a difference of large ones. Its own error
     would widen the tolerance until every graph passes. On hard inputs a step of the module may lie where they are.
     """
-    doubtful = {name for name, error in truth.error.items() if error > DOUBTFUL * truth.scale[name]}
+    doubtful = {name for name, error in truth.error.items() if (error > DOUBTFUL * truth.scale[name]).any()}
     if not doubtful or case.hard or case.cuts:
         return ""
-    moved = distances(side.truth.run(_nudged(case)), truth.exact)
+    moved = distances(side.truth.run(_nudged(case)), truth.exact, side.widths)
     for name in sorted(doubtful):
-        if truth.error[name] > EXPLAINED * moved[name]:
+        worst = int(np.argmax(truth.error[name] / np.maximum(truth.scale[name], TINY)))
+        if truth.error[name][worst] > EXPLAINED * moved[name][worst]:
+            off = truth.error[name][worst]
             return (
-                f"the module itself gives another {name} in float32 than in float64, by {truth.error[name]:.2g}, which "
+                f"the module itself gives another {name} in float32 than in float64, by {off:.2g}, which "
                 "rounding does not explain: it looks at the type of its numbers, or takes a small difference of large "
                 "ones"
             )

@@ -70,7 +70,8 @@ def check_file(
     try:
         graph = foreign_graph(module, specs, name_of, file.states, window_length=file.window_length)
     except ConfigError as error:
-        raise ModelError(f"the module does not fit {file.path}", got=str(error)) from error
+        own = f"the {len(name_of)} outputs of the file, {', '.join(name_of)}, and its {len(specs)} inputs"
+        raise ModelError(f"the module does not fit {file.path}", got=str(error), allowed=own) from error
     report = check_parity(
         {graph.name: probed(graph)},
         {graph.name: content},
@@ -127,7 +128,11 @@ def _axes(name: str, axes: Sequence[Axis]) -> tuple[Axis, ...]:
             return axis
         return UNNAMED[place] if place < len(UNNAMED) else f"{name}_axis_{place}"
 
-    return tuple(named(place, axis) for place, axis in enumerate(axes))
+    found = [named(place, axis) for place, axis in enumerate(axes)]
+    for place, axis in enumerate(found):
+        if isinstance(axis, str) and axis in found[:place]:  # one name for two axes: they are free to differ
+            found[place] = f"{name}_axis_{place}"
+    return tuple(found)
 
 
 def _said(file: OwnFile, found: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:

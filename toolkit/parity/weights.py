@@ -75,7 +75,8 @@ def check_weights(graph: TorchGraph, content: bytes) -> WeightCheck:
             changed.append(nearest.change)
         elif not _does_nothing(tensor.values):
             missing.append(tensor.name)
-    return WeightCheck(graph.name, len(wanted), exact, tuple(changed), tuple(missing), strict)
+    compared = exact + len(changed) + len(missing)
+    return WeightCheck(graph.name, compared, exact, tuple(changed), tuple(missing), strict)
 
 
 @dataclass(frozen=True)
@@ -132,16 +133,25 @@ def _stored(proto: onnx.ModelProto) -> list[_Stored]:
         if node.op_type == "Constant":
             constants.update((node.output[0], each.t) for each in node.attribute if each.name == "value")
     floats = {name: numpy_helper.to_array(t) for name, t in constants.items() if t.data_type == onnx.TensorProto.FLOAT}
-    used = {name for node in proto.graph.node for name in node.input}
+    used = _read_by_outputs(proto)
     recurrent: dict[str, list[_Stored]] = {}
     for node in proto.graph.node:
-        if node.op_type in RECURRENT_OPERATORS:
+        if node.op_type in RECURRENT_OPERATORS and used & set(node.output):
             for place, name in enumerate(node.input):
                 if place in (1, 2, 3) and name in floats:
                     recurrent[name] = list(_directions(name, floats[name], bias=place == 3))
     # What no node reads is no weight of the graph, whatever it holds.
     others = [_Stored(name, values) for name, values in floats.items() if name in used - recurrent.keys()]
     return [*(one for found in recurrent.values() for one in found), *others]
+
+
+def _read_by_outputs(proto: onnx.ModelProto) -> set[str]:
+    """Names of the tensors on which an output depends: a copy that nothing comes of proves nothing."""
+    wanted = {value.name for value in proto.graph.output}
+    for node in reversed(proto.graph.node):  # a graph's nodes stand in the order of computation
+        if wanted & set(node.output):
+            wanted |= set(node.input)
+    return wanted
 
 
 def _directions(name: str, values: Array, *, bias: bool) -> Iterator[_Stored]:

@@ -15,12 +15,19 @@ def running_providers(requested: Sequence[str] = ()) -> tuple[str, ...]:
     Raises:
         RequestError: a requested provider does not run one; the message says why and names those that do.
     """
+    requested = [_whole_name(name) for name in requested]
     working = tuple(name for name in available_providers() if provider_problem(name) is None)
     for name in requested:
         problem = provider_problem(name)
         if problem is not None:
             raise RequestError(f"--provider {name} cannot be used", got=problem, allowed=", ".join(working))
     return tuple(dict.fromkeys(requested)) or working
+
+
+def _whole_name(name: str) -> str:
+    """`cpu` is `CPUExecutionProvider`."""
+    found = (whole for whole in available_providers() if whole.lower() == f"{name.lower()}executionprovider")
+    return next(found, name)
 
 
 def cpu_and_cuda(requested: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
