@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.signal.baselines import find_season, persistence, seasonal_naive
+from toolkit.signal.baselines import find_season, fit_linear, persistence, seasonal_naive
 
 RNG = np.random.default_rng(0)
 
@@ -66,3 +66,35 @@ def test_where_nothing_repeats_the_whole_window_is_the_season(values):
 
 def test_a_window_of_one_has_a_season_of_one():
     assert season_of(RNG.standard_normal(50), 1) == 1
+
+
+def test_the_linear_baseline_is_least_squares_on_windows_without_their_last_value():
+    random = np.random.default_rng(0)
+    scale = np.array([2.0, 50.0])
+    series = np.cumsum(random.standard_normal((400, 2)), axis=0) * scale + [5.0, 101_325.0]
+    starts = np.arange(300)
+    history = np.stack([series[s : s + 10] for s in starts])  # [windows, 10, targets]
+    future = np.stack([series[s + 10 : s + 13] for s in starts])
+    found = fit_linear(((history[i : i + 64], future[i : i + 64]) for i in range(0, 300, 64)), scale)
+    x = np.concatenate([((history - history[:, -1:]) / scale)[..., t] for t in (0, 1)])
+    y = np.concatenate([((future - history[:, -1:]) / scale)[..., t] for t in (0, 1)])
+    x = np.concatenate([x[:, :-1], np.ones((600, 1))], axis=1)  # the last column is 0
+    wanted = np.linalg.lstsq(x, y, rcond=None)[0]
+    np.testing.assert_allclose(found.weights[:-1], wanted[:-1], rtol=1e-3, atol=1e-4)
+    forecast = found.forecast(history[:5])
+    assert forecast.shape == (5, 3, 2)
+    by_hand = (x[:5] @ wanted) * scale[0] + history[:5, -1:, 0]
+    np.testing.assert_allclose(forecast[..., 0], by_hand, rtol=1e-4, atol=1e-3)
+
+
+def test_the_linear_baseline_continues_a_line_at_any_level():
+    steps = np.arange(40.0)
+    windows = [(steps[s : s + 8, None], steps[s + 8 : s + 11, None]) for s in range(25)]
+    found = fit_linear([(np.stack([x for x, _ in windows]), np.stack([y for _, y in windows]))], np.array([11.5]))
+    far = 1e6 + np.arange(8.0)[None, :, None]
+    np.testing.assert_allclose(found.forecast(far)[0, :, 0], 1e6 + np.arange(8.0, 11.0), atol=1e-2)
+
+
+def test_a_linear_baseline_needs_a_window():
+    with pytest.raises(ValueError, match="no window"):
+        fit_linear([], np.ones(1))

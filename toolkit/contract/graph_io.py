@@ -143,6 +143,8 @@ class ForecasterShape:
         bidirectional: whether the sequence is read both ways, which needs all of it.
         head: whether the windowed graph answers after the last step or after every one.
         answer: name of the answer: `forecast` or `logits`.
+        needs_window: whether window normalisation or patches make an answer one about a whole window.
+        independent: whether each channel runs by itself.
     """
 
     input_size: int
@@ -154,6 +156,13 @@ class ForecasterShape:
     bidirectional: bool = False
     head: Head = "last"
     answer: str = FORECAST
+    needs_window: bool = False
+    independent: bool = False
+
+    @property
+    def state_size(self) -> int:
+        """The last axis of a state: `hidden_size`, times the channels where each runs by itself."""
+        return self.hidden_size * (self.input_size if self.independent else 1)
 
 
 def shape_from_spec(spec: ModelSpec) -> ForecasterShape:
@@ -168,12 +177,14 @@ def shape_from_spec(spec: ModelSpec) -> ForecasterShape:
         spec.bidirectional,
         spec.head,
         LOGITS if spec.classes else FORECAST,
+        spec.needs_window,
+        spec.channel_mixing == "independent",
     )
 
 
 def graphs_of(shape: ForecasterShape) -> tuple[GraphName, ...]:
     """The graphs that a model of this shape has: one that needs its whole window cannot stream."""
-    return ("windowed",) if shape.bidirectional else GRAPHS
+    return ("windowed",) if shape.bidirectional or shape.needs_window else GRAPHS
 
 
 def signature(graph: GraphName, shape: ForecasterShape) -> GraphSignature:
@@ -183,10 +194,13 @@ def signature(graph: GraphName, shape: ForecasterShape) -> GraphSignature:
         ModelError: the model has no such graph.
     """
     if graph not in graphs_of(shape):
+        reason, fix = (
+            ("a bidirectional model", "model.bidirectional = false")
+            if shape.bidirectional
+            else ("a model with window normalisation or patches", "model.normalisation = 'none', patch_length = 1")
+        )
         raise ModelError(
-            f"a bidirectional model has no {graph} graph: it reads the window from its end as well",
-            allowed=", ".join(graphs_of(shape)),
-            fix="model.bidirectional = false",
+            f"{reason} has no {graph} graph: it needs its whole window", allowed=", ".join(graphs_of(shape)), fix=fix
         )
     x = TensorSpec(INPUT, (*leading_axes(shape.layout), shape.input_size))
     every = graph == "streaming" or shape.head == "every"
@@ -195,7 +209,7 @@ def signature(graph: GraphName, shape: ForecasterShape) -> GraphSignature:
     if graph == "windowed":
         return GraphSignature((x,), (answer,))
     pairs = state_pairs(shape.cell)
-    state = (shape.num_layers, BATCH, shape.hidden_size)
+    state = (shape.num_layers, BATCH, shape.state_size)
     return GraphSignature(
         (x, *(TensorSpec(name, state) for name in pairs)),
         (answer, *(TensorSpec(name, state) for name in pairs.values())),

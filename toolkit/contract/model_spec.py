@@ -8,6 +8,8 @@ from toolkit.errors import ModelError
 Layout = Literal["batch-major", "time-major"]
 Cell = Literal["lstm", "gru"]
 Head = Literal["last", "every"]
+Normalisation = Literal["none", "last", "revin"]
+ChannelMixing = Literal["joint", "independent"]
 
 LARGEST = 1_000_000
 """Of every size: far beyond a gateway, and small enough that their products stay numbers."""
@@ -32,6 +34,11 @@ class ModelSpec:
         bias: whether the recurrent layers have biases.
         head: whether the windowed graph answers after the last step or after every step.
         classes: how many classes a classifier tells apart; 0 for a forecaster.
+        normalisation: what is taken out of each window and put back into its forecast: `none`, its `last` sample, or
+            its mean and spread, `revin`.
+        patch_length: samples that one step reads side by side.
+        channel_mixing: `joint`: every step sees all channels; `independent`: each channel runs by itself.
+        target_channels: for each target its channel; empty means the first ones.
     """
 
     input_size: int
@@ -48,10 +55,14 @@ class ModelSpec:
     bias: bool = True
     head: Head = "last"
     classes: int = 0
+    normalisation: Normalisation = "none"
+    patch_length: int = 1
+    channel_mixing: ChannelMixing = "joint"
+    target_channels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         least = {"horizon": 0, "targets": 0, "classes": 2} if self.classes else {"classes": 0}
-        sizes = ("input_size", "hidden_size", "num_layers", "window_length", "min_sequence")
+        sizes = ("input_size", "hidden_size", "num_layers", "window_length", "min_sequence", "patch_length")
         for name in (*sizes, "horizon", "targets", "classes"):
             smallest = least.get(name, 1)
             if not smallest <= getattr(self, name) <= LARGEST:
@@ -59,8 +70,29 @@ class ModelSpec:
                 raise ModelError(f"model: {name}", got=getattr(self, name), allowed=allowed)
         if self.classes and (self.horizon or self.targets):
             raise ModelError("model: a classifier forecasts nothing", got=f"{self.horizon} steps", allowed="horizon 0")
+        self._check_window()
         if not 0.0 <= self.dropout < 1.0:
             raise ModelError("model: dropout", got=self.dropout, allowed="0 up to, not including, 1")
+
+    def _check_window(self) -> None:
+        if self.needs_window and self.head == "every":
+            raise ModelError(
+                "model: an answer after every step needs no window",
+                got=f"head every, normalisation {self.normalisation}, patch_length {self.patch_length}",
+                fix="model.head = 'last'",
+            )
+        if self.classes and (self.normalisation != "none" or self.channel_mixing == "independent"):
+            raise ModelError("model: a classifier has no forecast to put a level back into", fix="normalisation none")
+        if self.min_sequence < self.patch_length:
+            raise ModelError("model: min_sequence", got=self.min_sequence, allowed=f"a patch, {self.patch_length}")
+        channels = self.target_channels
+        if channels and (len(channels) != self.targets or not all(0 <= c < self.input_size for c in channels)):
+            raise ModelError("model: target_channels", got=list(channels), allowed=f"{self.targets} of the channels")
+
+    @property
+    def needs_window(self) -> bool:
+        """Whether an answer is about a window as a whole, so that no sample can be answered by itself."""
+        return self.normalisation != "none" or self.patch_length > 1
 
     @property
     def answer_axes(self) -> tuple[int, ...]:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.contract.graph_io import FORECAST, LOGITS, ForecasterShape
-from toolkit.contract.model_spec import Cell, Head, ModelSpec
+from toolkit.contract.model_spec import Cell, ChannelMixing, Head, ModelSpec, Normalisation
 from toolkit.errors import InputError, ModelError
+from toolkit.model.normalisation import WindowNormalisation, in_patches
 
 CELLS: dict[Cell, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -36,6 +37,10 @@ class MultivariateLSTM(nn.Module):
             holds when it has read the whole window: at the last step the backward one has seen a single sample.
         bias: whether the recurrent layers have biases.
         head: `last` answers after the last step, `every` after every step.
+        normalisation: see `toolkit.model.normalisation`, and so is the next.
+        patch_length: samples that one step reads side by side, through a linear layer.
+        channel_mixing: `joint`, or `independent`: each channel is a series of its own, with the same weights.
+        target_channels: for each target its channel; by default the first ones.
 
     Raises:
         ModelError: sizes that are missing or contradict each other.
@@ -62,17 +67,30 @@ class MultivariateLSTM(nn.Module):
         bidirectional: bool = False,
         bias: bool = True,
         head: Head = "last",
+        normalisation: Normalisation = "none",
+        patch_length: int = 1,
+        channel_mixing: ChannelMixing = "joint",
+        target_channels: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.answer_axes = _answer_axes(output_size, horizon, targets, classes)
         self.batch_first, self.cell, self.every_step, self.classes = batch_first, cell, head == "every", classes
+        self.input_size, self.patch_length = input_size, patch_length
+        self.independent = channel_mixing == "independent"
+        self.target_channels = tuple(target_channels) or tuple(range(self.answer_axes[-1]))
+        if (self.independent or normalisation != "none") and horizon is None:
+            raise ModelError("model: each target needs its channel", fix="give horizon and targets")
+        self.normalise = WindowNormalisation(normalisation)
         between = dropout if num_layers > 1 else 0.0
+        width = (1 if self.independent else input_size) * patch_length
+        self.embedding = nn.Sequential(nn.Linear(width, hidden_size), nn.ReLU()) if patch_length > 1 else nn.Identity()
         # Under its own name, so that the keys of the weights say what they are: `lstm.weight_ih_l0`, `gru....`.
-        layers = CELLS[cell](input_size, hidden_size, num_layers, bias, False, between, bidirectional)
+        steps = hidden_size if patch_length > 1 else width
+        layers = CELLS[cell](steps, hidden_size, num_layers, bias, False, between, bidirectional)
         self.add_module(cell, layers)
-        width = hidden_size * (2 if bidirectional else 1)
-        self.head = nn.Linear(width, int(torch.Size(self.answer_axes).numel()))
-        self.unflatten = nn.Unflatten(-1, self.answer_axes)
+        own_axes = (self.answer_axes[0],) if self.independent else self.answer_axes  # of one series
+        self.head = nn.Linear(hidden_size * (2 if bidirectional else 1), int(torch.Size(own_axes).numel()))
+        self.unflatten = nn.Unflatten(-1, own_axes)
         self.register_buffer("input_offset", torch.zeros(input_size))
         self.register_buffer("input_scale", torch.ones(input_size))
         if not classes:
@@ -91,7 +109,7 @@ class MultivariateLSTM(nn.Module):
         """What the graph contract needs to know of this module."""
         layer = self.recurrent
         return ForecasterShape(
-            layer.input_size,
+            self.input_size,
             layer.hidden_size,
             layer.num_layers,
             self.answer_axes,
@@ -100,7 +118,19 @@ class MultivariateLSTM(nn.Module):
             layer.bidirectional,
             "every" if self.every_step else "last",
             LOGITS if self.classes else FORECAST,
+            self.needs_window,
+            self.independent,
         )
+
+    @property
+    def needs_window(self) -> bool:
+        """Whether window normalisation or patches make an answer one about a whole window."""
+        return self.normalise.kind != "none" or self.patch_length > 1
+
+    @property
+    def state_size(self) -> int:
+        """The last axis of a state."""
+        return self.shape.state_size
 
     @torch.no_grad()
     def set_scaling(self, mean: Tensor, std: Tensor, target_indices: Sequence[int] = ()) -> None:
@@ -111,6 +141,8 @@ class MultivariateLSTM(nn.Module):
             std: `[channels]`, in raw units, all positive.
             target_indices: for each target its channel; a classifier has none.
         """
+        if not self.classes and (self.independent or self.needs_window):
+            self._check_targets(tuple(target_indices))
         self.input_offset.copy_(mean)
         # The reciprocal is taken once, in float64, so that the graph multiplies: a division would be slower and
         # rounded differently by different runtimes.
@@ -118,6 +150,10 @@ class MultivariateLSTM(nn.Module):
         if not self.classes:
             self.output_offset.copy_(mean[list(target_indices)])
             self.output_scale.copy_(std[list(target_indices)])
+
+    def _check_targets(self, indices: tuple[int, ...]) -> None:
+        if indices != self.target_channels:
+            raise ModelError("model: target_channels", got=list(self.target_channels), allowed=list(indices))
 
     def forward(self, x: Tensor) -> Tensor:
         """Answers a window of raw readings.
@@ -138,21 +174,24 @@ class MultivariateLSTM(nn.Module):
         """`forward` before un-scaling: the same shape, in standard deviations of the targets."""
         if not self.every_step:
             return self.last_standardised(x)
-        return self._at_every_step(self.recurrent(self._scaled(x))[0])
+        return self._at_every_step(self.recurrent(self._steps(self._scaled(x)))[0])
 
     def last_standardised(self, x: Tensor) -> Tensor:
         """The answer after the last step, before un-scaling, whatever the head: `[batch, horizon, targets]`.
 
         It is what the model is trained on and scored by.
         """
-        hidden, state = self.recurrent(self._scaled(x))  # [sequence, batch, directions x hidden_size]
-        answer: Tensor
+        window, level, spread = self.normalise(self._scaled(x))
+        hidden, state = self.recurrent(self._steps(window))  # [steps, series, directions x hidden_size]
         if self.recurrent.bidirectional:
-            hn = state[0] if self.cell == "lstm" else state  # [layers x directions, batch, hidden_size]
-            answer = self.unflatten(self.head(torch.cat((hn[-2], hn[-1]), dim=-1)))
+            hn = state[0] if self.cell == "lstm" else state  # [layers x directions, series, hidden_size]
+            last = torch.cat((hn[-2], hn[-1]), dim=-1)
         else:
-            answer = self.unflatten(self.head(hidden[-1]))  # [batch, horizon, targets]
-        return answer
+            last = hidden[-1]
+        answer = self._answers(last)  # [batch, horizon, targets]
+        if spread is not None:
+            answer = answer * self._of_targets(spread)
+        return answer if level is None else answer + self._of_targets(level)
 
     def stream(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """An answer after every sample, carrying the state.
@@ -172,11 +211,11 @@ class MultivariateLSTM(nn.Module):
 
     def stream_standardised(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """`stream` before un-scaling."""
-        if self.recurrent.bidirectional:
-            raise ModelError("a bidirectional model cannot stream: it reads the window from its end as well")
-        given = state if self.cell == "lstm" else state[0]
-        hidden, last = self.recurrent(self._scaled(x), given)  # [sequence, batch, hidden_size]
-        return self._at_every_step(hidden), *(last if self.cell == "lstm" else (last,))
+        if self.recurrent.bidirectional or self.needs_window:
+            raise ModelError("a model that needs its whole window cannot stream")
+        own = tuple(self._by_series(each) for each in state)
+        hidden, last = self.recurrent(self._steps(self._scaled(x)), own if self.cell == "lstm" else own[0])
+        return self._at_every_step(hidden), *(self._by_batch(s) for s in (last if self.cell == "lstm" else (last,)))
 
     def unscale(self, answer: Tensor) -> Tensor:
         """From standard deviations to raw units: one multiplication, one addition. Logits stay as they are."""
@@ -184,13 +223,47 @@ class MultivariateLSTM(nn.Module):
 
     def zero_state(self, batch: int) -> tuple[Tensor, ...]:
         """The state before the first sample: `h0` and, for an LSTM, `c0`, each `[num_layers, batch, hidden_size]`."""
-        shape = (self.recurrent.num_layers, batch, self.recurrent.hidden_size)
+        shape = (self.recurrent.num_layers, batch, self.state_size)
         return tuple(self.input_scale.new_zeros(shape) for _ in range(2 if self.cell == "lstm" else 1))
 
+    def _steps(self, window: Tensor) -> Tensor:
+        """What the recurrent layers read, step by step: `[steps, series, features]`."""
+        steps: Tensor = self.embedding(in_patches(window, self.patch_length, independent=self.independent))
+        return steps
+
+    def _answers(self, hidden: Tensor) -> Tensor:
+        """`[..., series, width]` to `[..., batch, *answer_axes]`."""
+        answers: Tensor = self.unflatten(self.head(hidden))
+        if not self.independent:
+            return answers
+        leading, horizon = answers.shape[:-2], answers.shape[-1]
+        by_channel = answers.reshape(*leading, -1, self.input_size, horizon)  # [..., batch, channels, horizon]
+        return self._of_channels(by_channel, -2).transpose(-1, -2)
+
+    def _of_targets(self, of_window: Tensor) -> Tensor:
+        """`[batch, channels]` to `[batch, 1, targets]`."""
+        return self._of_channels(of_window, -1).unsqueeze(1)
+
+    def _of_channels(self, values: Tensor, axis: int) -> Tensor:
+        """The targets' places of an axis of channels."""
+        if self.target_channels == tuple(range(self.input_size)):
+            return values
+        return values.index_select(axis, torch.tensor(self.target_channels, device=values.device))
+
+    def _by_series(self, state: Tensor) -> Tensor:
+        """`[layers, batch, state_size]` to `[layers, series, hidden_size]`."""
+        return state.reshape(state.shape[0], -1, self.recurrent.hidden_size) if self.independent else state
+
+    def _by_batch(self, state: Tensor) -> Tensor:
+        """The way back."""
+        return state.reshape(state.shape[0], -1, self.state_size) if self.independent else state
+
     def _at_every_step(self, hidden: Tensor) -> Tensor:
-        """`[sequence, batch, width]` to answers, the first two axes as in `x`."""
-        answers: Tensor = self.unflatten(self.head(hidden.transpose(0, 1) if self.batch_first else hidden))
-        return answers
+        """`[sequence, series, width]` to answers, the first two axes as in `x`."""
+        if not self.independent:
+            return self._answers(hidden.transpose(0, 1) if self.batch_first else hidden)
+        answers = self._answers(hidden)
+        return answers.transpose(0, 1) if self.batch_first else answers
 
     def _scaled(self, x: Tensor) -> Tensor:
         """`[sequence, batch, channels]` in standard deviations.
@@ -198,11 +271,11 @@ class MultivariateLSTM(nn.Module):
         Subtracting first keeps what a large offset leaves: at 101 325 +- 50, `x * scale - offset * scale` would
         subtract two numbers near 2,000 and keep a hundredth of the accuracy.
         """
-        if x.dim() != 3 or x.shape[-1] != self.recurrent.input_size:
+        if x.dim() != 3 or x.shape[-1] != self.input_size:
             raise InputError(
                 "x has the wrong shape",
                 got=list(x.shape),
-                allowed=f"three axes, the last of {self.recurrent.input_size} channels",
+                allowed=f"three axes, the last of {self.input_size} channels",
                 fix="a single series needs a batch axis of 1",
             )
         scaled = (x - self.input_offset) * self.input_scale
@@ -256,6 +329,10 @@ def model_from_spec(spec: ModelSpec) -> MultivariateLSTM:
         bidirectional=spec.bidirectional,
         bias=spec.bias,
         head=spec.head,
+        normalisation=spec.normalisation,
+        patch_length=spec.patch_length,
+        channel_mixing=spec.channel_mixing,
+        target_channels=spec.target_channels,
     )
 
 

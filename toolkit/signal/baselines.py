@@ -4,6 +4,8 @@ Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, s
 naive methods).
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,70 @@ def seasonal_naive(history: Array, horizon: int, season: int) -> Array:
     """
     steps = history.shape[1] - season + np.arange(horizon) % season
     return history[:, steps]
+
+
+@dataclass(frozen=True)
+class LinearBaseline:
+    """A linear map from a window to what comes next, the same for every target, in the window's last value's terms.
+
+    Subtracting the last value lets a level that no training window had pass through; without it a linear model loses
+    to persistence on drifting signals (Zeng et al., Are Transformers Effective for Time Series Forecasting?, AAAI 2023,
+    where it is NLinear). Found by least squares in closed form, with a trace of ridge.
+
+    Attributes:
+        weights: float64 `[window_length, horizon]`.
+        bias: float64 `[horizon]`, in standard deviations.
+        scale: standard deviation of each target, float64 `[targets]`.
+    """
+
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def forecast(self, history: Array) -> Array:
+        """Forecasts.
+
+        Args:
+            history: raw, `[windows, window_length, targets]`.
+
+        Returns:
+            `[windows, horizon, targets]`, raw.
+        """
+        last = history[:, -1:]
+        relative = (history - last) / self.scale
+        steps = np.einsum("wlt,lh->wht", relative, self.weights, optimize=True) + self.bias[:, None]
+        return np.asarray(steps * self.scale + last)
+
+
+RIDGE = 1e-6
+"""Of the mean of the squares on the diagonal: enough where a column is constant (the last one is 0), else nothing."""
+
+
+def fit_linear(batches: Iterable[tuple[Array, Array]], scale: NDArray[np.float64]) -> LinearBaseline:
+    """Least squares over training windows, a batch at a time: only sums of products are kept.
+
+    Args:
+        batches: raw windows `[windows, window_length, targets]` and what came next `[windows, horizon, targets]`.
+        scale: standard deviation of each target.
+
+    Raises:
+        ValueError: no batch.
+    """
+    gram: Any = 0.0
+    moment: Any = 0.0
+    for history, future in batches:
+        last = history[:, -1:]
+        x, y = ((part - last) / scale for part in (history, future))
+        rows = np.moveaxis(x, 2, 1).reshape(-1, x.shape[1])  # [windows x targets, window_length]
+        rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
+        gram = gram + rows.T @ rows
+        moment = moment + rows.T @ np.moveaxis(y, 2, 1).reshape(-1, y.shape[1])
+    if np.ndim(gram) == 0:
+        raise ValueError("no window to fit a linear baseline on")
+    penalty = RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+    penalty[-1, -1] = 0.0
+    solved = np.linalg.solve(gram + penalty, moment)
+    return LinearBaseline(solved[:-1], solved[-1], scale)
 
 
 def find_season(values: Array, segments: NDArray[np.int64], longest: int) -> int:

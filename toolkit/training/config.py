@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import tomli_w
 
-from toolkit.contract.model_spec import LARGEST, Cell, Head
+from toolkit.contract.model_spec import LARGEST, Cell, ChannelMixing, Head, Normalisation
 from toolkit.contract.records import decode, encode
 from toolkit.data.config import DataConfig
 from toolkit.errors import ConfigError
@@ -26,9 +26,12 @@ class ModelConfig:
     bidirectional: bool = False
     bias: bool = True
     head: Head = "last"
+    normalisation: Normalisation = "none"
+    patch_length: int = 1
+    channel_mixing: ChannelMixing = "joint"
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_layers"):
+        for name in ("hidden_size", "num_layers", "patch_length"):
             if not 1 <= getattr(self, name) <= LARGEST:
                 raise ConfigError(f"model.{name}", got=getattr(self, name), allowed=f"1 or more, at most {LARGEST}")
         if not 0.0 <= self.dropout < 1.0:
@@ -44,7 +47,10 @@ class TrainConfig:
         min_epochs: before this many, early stopping does not look.
         patience: epochs without a better validation loss before training stops.
         batch_size: windows per step.
-        learning_rate: of the optimiser.
+        learning_rate: of the optimiser, in the first epoch.
+        schedule: of the learning rate: `constant`; `decay`, three epochs as it is and then a tenth less each; `cosine`
+            down to 0 after `max_epochs`.
+        loss: on standard deviations: `mse`, `mae`, or `huber`, squared up to one standard deviation.
         optimizer: `adam`, or `adamw` with decoupled weight decay.
         weight_decay: of the optimiser.
         clip_norm: the gradient's norm is cut to this; 0 turns that off.
@@ -57,6 +63,8 @@ class TrainConfig:
     patience: int = 6
     batch_size: int = 64
     learning_rate: float = 1e-3
+    schedule: Literal["constant", "decay", "cosine"] = "constant"
+    loss: Literal["mse", "mae", "huber"] = "mse"
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = 0.0
     clip_norm: float = 1.0

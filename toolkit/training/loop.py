@@ -1,4 +1,4 @@
-"""The training loop: Adam on mean squared error in standard deviations, early stopping, the best weights kept."""
+"""The training loop: Adam on an error in standard deviations, early stopping, the best weights kept."""
 
 import copy
 import functools
@@ -18,10 +18,18 @@ from toolkit.training.config import TrainConfig
 
 EVALUATION_BATCH = 512
 
+Criterion = Callable[[Tensor, Tensor], Tensor]
+LOSSES: dict[str, Criterion] = {
+    "mse": nn.functional.mse_loss,
+    "mae": nn.functional.l1_loss,
+    "huber": nn.functional.huber_loss,
+}
+KEPT_EPOCHS, DECAY = 3, 0.9
+
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of `metrics.jsonl`; losses are mean squared errors in standard deviations."""
+    """One line of `metrics.jsonl`; losses are of the configured kind, in standard deviations."""
 
     epoch: int
     train_loss: float
@@ -56,7 +64,8 @@ def fit(model: MultivariateLSTM, dataset: ForecastDataset, config: TrainConfig, 
     Raises:
         ModelError: the loss is no longer a number.
     """
-    step = _stepper(model, dataset, config)
+    optimizer = _optimizer(model, config)
+    step = _stepper(model, dataset, config, optimizer)
     generator = torch.Generator().manual_seed(config.seed)
     records: list[EpochRecord] = []
     best_loss, best_epoch, best_weights = math.inf, 0, copy.deepcopy(model.state_dict())
@@ -64,15 +73,16 @@ def fit(model: MultivariateLSTM, dataset: ForecastDataset, config: TrainConfig, 
     for epoch in range(1, config.max_epochs + 1):
         epoch_start = time.monotonic()
         batches = _shuffled(dataset.starts["train"], config.batch_size, generator)
+        rate = _set_rate(optimizer, config, epoch)
         model.train()
         train_loss = _train_epoch(step, batches, functools.partial(progress.on_batch, epoch))
-        loss = mean_loss(model, dataset, "validation")
+        loss = mean_loss(model, dataset, "validation", config.loss)
         _check_finite(train_loss + loss, epoch)
         better = loss < best_loss
         if better:
             best_loss, best_epoch, best_weights = loss, epoch, copy.deepcopy(model.state_dict())
         seconds = time.monotonic() - epoch_start
-        records.append(EpochRecord(epoch, train_loss, loss, config.learning_rate, seconds, better))
+        records.append(EpochRecord(epoch, train_loss, loss, rate, seconds, better))
         progress.on_epoch(records[-1])
         if epoch >= config.min_epochs and epoch - best_epoch >= config.patience:
             break
@@ -81,25 +91,39 @@ def fit(model: MultivariateLSTM, dataset: ForecastDataset, config: TrainConfig, 
     return FitResult(tuple(records), best_epoch, time.monotonic() - start)
 
 
-def mean_loss(model: MultivariateLSTM, dataset: ForecastDataset, part: str) -> float:
-    """Mean squared error in standard deviations over all windows of a part."""
+def mean_loss(model: MultivariateLSTM, dataset: ForecastDataset, part: str, kind: str = "mse") -> float:
+    """Mean loss in standard deviations over all windows of a part."""
     model.eval()
     total, count = 0.0, 0
     with torch.inference_mode():
         for x, y in dataset.batches(part, EVALUATION_BATCH):
-            total += float(nn.functional.mse_loss(model.last_standardised(x), _standardised(model, y))) * len(x)
+            total += float(LOSSES[kind](model.last_standardised(x), _standardised(model, y))) * len(x)
             count += len(x)
     return total / count
 
 
-def _stepper(model: MultivariateLSTM, dataset: ForecastDataset, config: TrainConfig) -> Callable[[Tensor], float]:
+def _set_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 1; a function of the epoch alone, so that nothing has to be kept."""
+    factor = {
+        "constant": 1.0,
+        "decay": DECAY ** max(epoch - KEPT_EPOCHS, 0),
+        "cosine": 0.5 * (1.0 + math.cos(math.pi * (epoch - 1) / config.max_epochs)),
+    }[config.schedule]
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * factor
+    return config.learning_rate * factor
+
+
+def _stepper(
+    model: MultivariateLSTM, dataset: ForecastDataset, config: TrainConfig, optimizer: torch.optim.Optimizer
+) -> Callable[[Tensor], float]:
     """One optimiser step on the windows that begin at the given rows; gives their loss."""
-    optimizer = _optimizer(model, config)
+    criterion = LOSSES[config.loss]
 
     def step(starts: Tensor) -> float:
         x, y = dataset.gather(starts)
         optimizer.zero_grad()
-        loss = nn.functional.mse_loss(model.last_standardised(x), _standardised(model, y))
+        loss = criterion(model.last_standardised(x), _standardised(model, y))
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves this method without a signature
         if config.clip_norm:
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)

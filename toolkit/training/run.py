@@ -20,7 +20,7 @@ from toolkit.contract.reports import TrainingReport, report_to_json
 from toolkit.contract.signals import SignalSpec
 from toolkit.data.dataset import ForecastDataset, build_dataset, test_stretches
 from toolkit.data.tables import SensorTable, read_table
-from toolkit.errors import BundleError
+from toolkit.errors import BundleError, ConfigError
 from toolkit.model.lstm import MultivariateLSTM, model_from_spec
 from toolkit.runtime.environment import environment
 from toolkit.training.config import RunConfig
@@ -104,7 +104,14 @@ def train(config: RunConfig, folder: Path, progress: Progress, *, overwrite: boo
 
 
 def model_spec(config: RunConfig, dataset: ForecastDataset) -> ModelSpec:
-    """The shape of the model that `config` asks for on these channels."""
+    """The shape of the model that `config` asks for on these channels.
+
+    Raises:
+        ConfigError: a patch longer than the window.
+    """
+    if config.model.patch_length > config.data.window_length:
+        allowed = f"at most the window length, {config.data.window_length}"
+        raise ConfigError("model.patch_length", got=config.model.patch_length, allowed=allowed)
     return ModelSpec(
         len(dataset.signal.channels),
         config.model.hidden_size,
@@ -117,6 +124,11 @@ def model_spec(config: RunConfig, dataset: ForecastDataset) -> ModelSpec:
         bidirectional=config.model.bidirectional,
         bias=config.model.bias,
         head=config.model.head,
+        min_sequence=config.model.patch_length,
+        normalisation=config.model.normalisation,
+        patch_length=config.model.patch_length,
+        channel_mixing=config.model.channel_mixing,
+        target_channels=tuple(dataset.target_indices),
     )
 
 

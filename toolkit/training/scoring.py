@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from toolkit.contract.reports import Errors, Scores
 from toolkit.data.dataset import ForecastDataset
 from toolkit.model.lstm import MultivariateLSTM
-from toolkit.signal.baselines import find_season, persistence, seasonal_naive
+from toolkit.signal.baselines import LinearBaseline, find_season, fit_linear, persistence, seasonal_naive
 from toolkit.training.loop import EVALUATION_BATCH
 
 Floats = NDArray[np.floating[Any]]
@@ -56,7 +56,7 @@ def _sentence(gains: dict[str, float], error: str) -> list[str]:
 
 
 def compare(model: MultivariateLSTM, dataset: ForecastDataset, season: int | None) -> Comparison:
-    """Scores the model, persistence and seasonal naive on every test window.
+    """Scores the model, persistence, seasonal naive and a closed-form linear model on every test window.
 
     Args:
         model: in evaluation mode.
@@ -65,14 +65,24 @@ def compare(model: MultivariateLSTM, dataset: ForecastDataset, season: int | Non
     """
     season = season or _season(dataset)
     targets, horizon = dataset.target_indices, dataset.horizon
+    linear = linear_baseline(dataset)
     return Comparison(
         score(dataset, lambda x: _model_forecast(model, x)),
         {
             "persistence": score(dataset, lambda x: persistence(x[:, :, targets], horizon)),
             "seasonal": score(dataset, lambda x: seasonal_naive(x[:, :, targets], horizon, season)),
+            "linear": score(dataset, lambda x: linear.forecast(x[:, :, targets])),
         },
         season,
     )
+
+
+def linear_baseline(dataset: ForecastDataset) -> LinearBaseline:
+    """The closed-form linear model of the training windows."""
+    targets = dataset.target_indices
+    pairs = dataset.batches("train", EVALUATION_BATCH)
+    windows = ((x[:, :, targets].double().numpy(), y.double().numpy()) for x, y in pairs)
+    return fit_linear(windows, dataset.std[targets].numpy())
 
 
 def score(dataset: ForecastDataset, forecast: Forecast) -> Scores:
