@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -90,6 +91,20 @@ def test_a_bundle_in_full(cli: Cli, small_bundle: Path, tmp_path: Path) -> None:
     assert [profile["graph"] for profile in report["profiles"]] == ["windowed", "streaming"]
     points = report["profiles"][0]["by_target"]
     assert all(point["ort_error"] < 1e-4 for point in points)
+
+
+def test_the_picture_is_whole_and_says_what_the_table_says(cli: Cli, small_bundle: Path, tmp_path: Path) -> None:
+    assert cli("parity", small_bundle, "--picture", tmp_path / "parity.svg").status == 0
+    root = ElementTree.fromstring((tmp_path / "parity.svg").read_text())
+    texts = [element.text or "" for element in root.iter() if element.tag.endswith("text")]
+    for words in ("windowed: by target", "streaming: by place in the sequence", "streaming: by step of a long stream"):
+        assert words in texts
+    assert any(text.startswith("Parity passed: ") for text in texts)
+    assert "sequence 1" in texts
+    quick = cli("parity", small_bundle, "--quick", "--picture", tmp_path / "quick.svg")
+    assert quick.status == 0
+    message = one_line(cli("parity", small_bundle, "--quick", "--picture", tmp_path / "no" / "parity.svg"))
+    assert "cannot write" in message
 
 
 REFUSED = {

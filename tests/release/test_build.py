@@ -50,7 +50,7 @@ def test_the_manifest_says_what_the_model_is(whole, run):
         ("streaming", "streaming.onnx", "fp32"),
     ]
     assert manifest.accuracy["test"] == run.report["test"]
-    assert set(manifest.accuracy["baselines"]) == {"persistence", "seasonal"}
+    assert set(manifest.accuracy["baselines"]) == {"persistence", "seasonal", "linear"}
     assert manifest.parity["failed"] == 0
     assert manifest.parity["cases"] > 100
     assert 0.0 < manifest.parity["worst_share_of_tolerance"] <= 1.0

@@ -111,3 +111,31 @@ def test_the_loss_is_in_standard_deviations_over_all_windows():
     with torch.inference_mode():
         expected = (model.standardised(x).double() - truth).square().mean()
     assert mean_loss(model, data, "validation") == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_learning_rate_follows_its_schedule():
+    _, constant = trained(learnable(), max_epochs=5)
+    assert [record.learning_rate for record in constant.records] == [0.01] * 5
+    _, decay = trained(learnable(), max_epochs=5, schedule="decay")
+    np.testing.assert_allclose([r.learning_rate for r in decay.records], [0.01, 0.01, 0.01, 0.009, 0.0081])
+    _, cosine = trained(learnable(), max_epochs=4, schedule="cosine")
+    wanted = 0.005 * (1 + np.cos(np.pi * np.arange(4) / 4))
+    np.testing.assert_allclose([r.learning_rate for r in cosine.records], wanted)
+
+
+def test_a_decaying_rate_changes_what_is_learnt():
+    (first, _), (second, _) = (trained(learnable(), max_epochs=5, schedule=kind) for kind in ("constant", "decay"))
+    assert not same_weights(first, second)
+
+
+@pytest.mark.parametrize("kind", ["mse", "mae", "huber"])
+def test_each_loss_is_the_one_that_is_minimised_and_reported(kind):
+    data = learnable()
+    model, result = trained(data, loss=kind, max_epochs=2)
+    x, y = data.gather(data.starts["validation"])
+    with torch.no_grad():
+        error = (model.last_standardised(x) - (y - model.output_offset) / model.output_scale).double().abs()
+    by_hand = {"mse": error**2, "mae": error, "huber": torch.where(error < 1, error**2 / 2, error - 0.5)}[kind]
+    assert mean_loss(model, data, "validation", kind) == pytest.approx(float(by_hand.mean()), rel=1e-5)
+    best = min(record.validation_loss for record in result.records)
+    assert best == pytest.approx(float(by_hand.mean()), rel=1e-5)

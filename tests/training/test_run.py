@@ -38,7 +38,7 @@ def test_the_report_says_how_it_went(trained):
     assert report["epochs"] == 3
     assert report["parameters"] == 4 * 8 * (2 + 8 + 2) + 9 * 3
     assert report["windows"] == {"train": 168 - 14, "validation": 36 - 2, "test": 36 - 2}
-    assert report["baselines"].keys() == {"persistence", "seasonal"}
+    assert report["baselines"].keys() == {"persistence", "seasonal", "linear"}
     assert report["season"] == 12
     assert report["test"].keys() == report["test_standardised"].keys() == {"mse", "mae"}
     assert "persistence" in report["verdict"]

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from toolkit.contract.reports import Errors, Scores
 from toolkit.data import DataConfig, build_dataset, read_table
 from toolkit.model import MultivariateLSTM
 from toolkit.signal.baselines import persistence, seasonal_naive
-from toolkit.training.scoring import Comparison, compare, score
+from toolkit.training.scoring import Comparison, compare, linear_baseline, score
 
 BORDERS = (8_640, 11_520, 14_400)
 LOADS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
@@ -49,6 +51,16 @@ def test_baselines_are_scored_on_the_model_s_own_windows(name):
     assert list(scores.per_target) == ["pressure", "temperature"]
     assert scores.per_target["pressure"].mae == pytest.approx(np.abs(errors * std)[..., 0].mean())
     assert scores.per_target["temperature"].mse == pytest.approx(np.square(errors * std)[..., 1].mean())
+
+
+def test_the_linear_baseline_sees_the_training_windows_alone():
+    data = two_targets()
+    found = compare(MultivariateLSTM(2, 8, horizon=3, targets=2, batch_first=True).eval(), data, season=7)
+    assert found.baselines["linear"].test_standardised.mse > 0
+    changed = dataclasses.replace(data, rows=torch.where(data.train_rows[:, None], data.rows, data.rows + 1e3))
+    first = int(data.starts["train"][0])
+    window = data.rows[first : first + 12, [1, 0]].double().numpy()[None]
+    np.testing.assert_array_equal(linear_baseline(data).forecast(window), linear_baseline(changed).forecast(window))
 
 
 def test_a_model_is_scored_on_its_raw_forecast():
@@ -140,6 +152,13 @@ def test_baselines_on_etth1_have_the_published_errors(etth1, forecast, mse, mae)
     scores = score(etth1, forecast).test_standardised
     assert scores.mse == pytest.approx(mse, abs=5.1e-4)
     assert scores.mae == pytest.approx(mae, abs=5.1e-4)
+
+
+@pytest.mark.data
+def test_the_linear_baseline_of_etth1(etth1):
+    scores = score(etth1, linear_baseline(etth1).forecast).test_standardised
+    assert scores.mse == pytest.approx(0.383, abs=1e-3)
+    assert scores.mae == pytest.approx(0.392, abs=1e-3)
 
 
 @pytest.mark.data

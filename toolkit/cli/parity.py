@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from toolkit import atomic_files
 from toolkit.cli.console import json_option, require_extra, say, write_report
 from toolkit.errors import BundleError, ConfigError
 
@@ -41,8 +42,9 @@ OF_A_FILE = {"weights": "--weights", "inputs": "--input", "states": "--state", "
     "--atol", type=float, metavar="X", help="Allow this much, in the answers' unit; default: by torch's error."
 )
 @click.option("--rtol", type=float, metavar="X", help="And this part of each number, as in numpy.allclose.")
+@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE.svg", help="Draw where the error lies.")
 @json_option
-def parity(bundle: Path | None, *, json_file: str | None, **options: Any) -> None:
+def parity(bundle: Path | None, *, picture: Path | None, json_file: str | None, **options: Any) -> None:
     """Compare the graphs of BUNDLE with the torch module whose weights lie in it, or FILE with a module.
 
     The truth is the module in float64; onnxruntime must be as near to it as torch's float32 is, within a factor of 4.
@@ -53,6 +55,7 @@ def parity(bundle: Path | None, *, json_file: str | None, **options: Any) -> Non
     Or: lstm-edge parity --onnx net.onnx --module nets:make --weights net.pt
     """  # noqa: D301 (click's mark for lines that are not to be joined)
     require_extra("train", "parity")
+    from toolkit.cli.parity_picture import parity_picture
     from toolkit.cli.parity_tables import parity_table
     from toolkit.cli.progress import ParityProgress
     from toolkit.parity.told import raise_if_failed
@@ -60,12 +63,16 @@ def parity(bundle: Path | None, *, json_file: str | None, **options: Any) -> Non
     from toolkit.runtime.golden import check_golden
 
     _check_source(bundle, options)
+    if picture is not None:
+        atomic_files.check_file_place(picture)
     loaded = None if bundle is None else load_bundle(bundle)
     with ParityProgress() as progress:
         options["on_case"] = progress.on_case
         report = _of_file(options) if loaded is None else _of_bundle(loaded, options)
     say(parity_table(report), json_file)
     write_report(report, json_file)
+    if picture is not None:
+        atomic_files.write_text(picture, parity_picture(report))
     raise_if_failed(report)
     if loaded is not None:
         check_golden(loaded)
