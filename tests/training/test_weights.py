@@ -9,7 +9,7 @@ from toolkit.contract.model_spec import ModelSpec
 from toolkit.errors import BundleError, ModelError
 from toolkit.model import model_from_spec
 from toolkit.training import load_run
-from toolkit.training.weights import load_model, weights_bytes
+from toolkit.training.weights import _parameters, load_model, weights_bytes
 
 SPEC = ModelSpec(input_size=3, hidden_size=4, num_layers=2, horizon=2, targets=1, window_length=5)
 
@@ -20,6 +20,23 @@ def test_weights_come_back_as_they_went():
     assert not again.training
     for name, tensor in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"cell": "gru", "bias": False, "bidirectional": True},
+        {"normalisation": "revin", "channel_mixing": "independent", "horizon": 50, "targets": 3},
+        {"patch_length": 5, "min_sequence": 5},
+        {"patch_length": 5, "min_sequence": 5, "channel_mixing": "independent", "cell": "gru", "horizon": 50},
+    ],
+)
+def test_the_smallest_file_of_a_shape_is_that_of_its_parameters(changes):
+    spec = ModelSpec(**{**vars(SPEC), **changes})
+    model = model_from_spec(spec)
+    assert _parameters(spec) == sum(parameter.numel() for parameter in model.parameters())
+    load_model(spec, weights_bytes(model), "w")
 
 
 @pytest.mark.parametrize("changes", [{"hidden_size": 1_000_000}, {"num_layers": 1_000_000}, {"horizon": 1_000_000}])

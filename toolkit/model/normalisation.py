@@ -41,7 +41,7 @@ class WindowNormalisation(nn.Module):
         if self.kind == "last":
             level = window[-1]
             return window - level, level, None
-        # Means over the last axis: over the first onnxruntime sums one number after the other, and loses a digit in 400.
+        # Means over the last axis: over the first onnxruntime sums number after number, and loses a digit in 400.
         level = window.permute(1, 2, 0).mean(dim=-1)
         centred = window - level
         spread = torch.sqrt((centred * centred).permute(1, 2, 0).mean(dim=-1) + EPSILON)

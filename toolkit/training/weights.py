@@ -36,9 +36,13 @@ def _parameters(spec: ModelSpec) -> int:
     hidden, directions = spec.hidden_size, 2 if spec.bidirectional else 1
     rows = (4 if spec.cell == "lstm" else 3) * hidden * directions
     biases, width = 2 if spec.bias else 0, hidden * directions
-    first = rows * (spec.input_size + hidden + biases)
+    independent = spec.channel_mixing == "independent"
+    features = (1 if independent else spec.input_size) * spec.patch_length
+    embedding = (features + 1) * hidden if spec.patch_length > 1 else 0
+    first = rows * ((hidden if embedding else features) + hidden + biases)
     others = (spec.num_layers - 1) * rows * (width + hidden + biases)
-    return first + others + spec.output_size * (width + 1)
+    outputs = spec.horizon if independent else spec.output_size
+    return embedding + first + others + outputs * (width + 1)
 
 
 def fill(model: nn.Module, content: bytes, where: str) -> None:
