@@ -69,7 +69,7 @@ def test_the_blocker_blocks() -> None:
 def test_every_help_works_without_the_training_packages() -> None:
     result = python(HELP)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("Example: ") == 8
+    assert result.stdout.count("Example: ") == 9
 
 
 @pytest.mark.parametrize("command", ["train", "export", "parity", "demo", "simulate"])

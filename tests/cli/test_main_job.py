@@ -188,3 +188,29 @@ def test_an_interrupt_while_training_leaves_nothing(number: signal.Signals, plan
     )
     assert "Traceback" not in rest
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_evaluate_a_run_and_its_bundle(
+    cli: Cli, plant: Path, small_run: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    own = cli("evaluate", small_run, "--json", tmp_path / "own.json")
+    assert own.status == 0, own.err
+    report = json.loads((tmp_path / "own.json").read_text())
+    training = json.loads((small_run / "training.json").read_text())
+    assert report["schema"] == "evaluation/1"
+    assert report["model"]["test_standardised"]["mse"] == pytest.approx(training["test_standardised"]["mse"], rel=1e-4)
+    for text in ("this model", "persistence", "target, in its unit", "step ahead (std)", "The model "):
+        assert text in own.out
+    graph = cli(
+        "evaluate", small_bundle, "--data", plant, "--timestamp", "timestamp", "--asset", "asset", "--json", "-"
+    )
+    assert graph.status == 0, graph.err
+    assert json.loads(graph.out)["windows"] > report["windows"]
+
+
+def test_what_evaluate_refuses(cli: Cli, small_run: Path, small_bundle: Path, plant: Path, tmp_path: Path) -> None:
+    assert "a bundle is evaluated on a file" in one_line(cli("evaluate", small_bundle))
+    assert "--timestamp and --asset go with a bundle" in one_line(cli("evaluate", small_run, "--timestamp", "time"))
+    assert "--season; got 0; allowed: 1 to the window length" in one_line(cli("evaluate", small_run, "--season", "0"))
+    assert "there is no run folder" in one_line(cli("evaluate", tmp_path / "nothing"))
+    assert one_line(cli("evaluate", small_run, "--data", tmp_path / "none.csv"))

@@ -2,7 +2,7 @@
 
 from toolkit.cli.console import table
 from toolkit.contract.manifest import BundleManifest
-from toolkit.contract.reports import LatencyReport, LatencyRow, TrainingReport
+from toolkit.contract.reports import Errors, EvaluationReport, LatencyReport, LatencyRow, TrainingReport
 
 
 def training_table(report: TrainingReport) -> str:
@@ -22,6 +22,35 @@ def training_table(report: TrainingReport) -> str:
         f"Mean absolute error by target, in its unit: {targets}\n"
         f"{report.parameters} parameters, best epoch {report.best_epoch} of {report.epochs}, {report.seconds:.1f} s"
     )
+
+
+SHOWN_STEPS, SHOWN_ASSETS = 12, 20
+
+
+def evaluation_table(report: EvaluationReport) -> str:
+    """The model beside the baselines; by target, by step of the horizon, by asset."""
+    unit = "std" if report.standardised else "raw"
+    scores = {"this model": report.model, **report.baselines}
+    labels = {"seasonal": f"seasonal ({report.season} samples)"}
+    rows = [
+        [labels.get(name, name), *(f"{value:.4g}" for e in (s.test_standardised, s.test) for value in (e.mse, e.mae))]
+        for name, s in scores.items()
+    ]
+    header = [f"{report.windows} windows", f"MSE ({unit})", f"MAE ({unit})", "MSE (raw)", "MAE (raw)"]
+    parts = [table(header, rows)]
+    targets = [[name, f"{errors.mse:.4g}", f"{errors.mae:.4g}"] for name, errors in report.model.per_target.items()]
+    parts.append(table(["target, in its unit", "MSE", "MAE"], targets))
+    every = -(-len(report.by_step) // SHOWN_STEPS)
+    steps = [(place + 1, errors) for place, errors in enumerate(report.by_step)][every - 1 :: every]
+    parts.append(table([f"step ahead ({unit})", "MSE", "MAE"], [_error_row(str(step), e) for step, e in steps]))
+    if len(report.by_asset) > 1:
+        worst = sorted(report.by_asset.items(), key=lambda pair: -pair[1].mse)[:SHOWN_ASSETS]
+        parts.append(table([f"asset, worst first ({unit})", "MSE", "MAE"], [_error_row(*pair) for pair in worst]))
+    return "\n\n".join((*parts, f"The model {report.verdict}."))
+
+
+def _error_row(name: str, errors: Errors) -> list[str]:
+    return [name, f"{errors.mse:.4g}", f"{errors.mae:.4g}"]
 
 
 def limit_lines(manifest: BundleManifest) -> list[str]:

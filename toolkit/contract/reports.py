@@ -74,6 +74,39 @@ class TrainingReport:
 
 
 @dataclass(frozen=True)
+class EvaluationReport:
+    """What `evaluate` found on the windows of a table.
+
+    Attributes:
+        name: of the run or bundle.
+        file: the table, without its folder.
+        windows: that were forecast.
+        standardised: whether errors beside the raw ones are in standard deviations of the training rows; else those
+            are raw as well, because no scale is known.
+        model: over all windows, steps and targets, and by target.
+        by_step: for each step of the horizon, over targets.
+        by_asset: for each asset that has a window.
+        baselines: `persistence` and `seasonal` on the same windows.
+        season: samples in one season of the seasonal baseline.
+        verdict: one sentence: which baselines it beats or loses to.
+        environment: versions and machine.
+    """
+
+    name: str
+    file: str
+    windows: int
+    standardised: bool
+    model: Scores
+    by_step: tuple[Errors, ...]
+    by_asset: dict[str, Errors]
+    baselines: dict[str, Scores]
+    season: int
+    verdict: str
+    environment: dict[str, Any]
+    schema: str = "evaluation/1"
+
+
+@dataclass(frozen=True)
 class ParityCase:
     """One comparison of torch float64 (truth), torch float32 and onnxruntime, in standardised units.
 
@@ -359,7 +392,7 @@ class LatencyReport:
     schema: str = "latency/1"
 
 
-Report = TrainingReport | ParityReport | LatencyReport
+Report = TrainingReport | ParityReport | LatencyReport | EvaluationReport
 
 
 def report_to_json(report: object) -> str:

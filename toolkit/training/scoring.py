@@ -67,7 +67,7 @@ def compare(model: MultivariateLSTM, dataset: ForecastDataset, season: int | Non
     targets, horizon = dataset.target_indices, dataset.horizon
     linear = linear_baseline(dataset)
     return Comparison(
-        score(dataset, lambda x: _model_forecast(model, x)),
+        score(dataset, lambda x: model_forecast(model, x)),
         {
             "persistence": score(dataset, lambda x: persistence(x[:, :, targets], horizon)),
             "seasonal": score(dataset, lambda x: seasonal_naive(x[:, :, targets], horizon, season)),
@@ -102,7 +102,8 @@ def score(dataset: ForecastDataset, forecast: Forecast) -> Scores:
     )
 
 
-def _model_forecast(model: MultivariateLSTM, x: Floats) -> Floats:
+def model_forecast(model: MultivariateLSTM, x: Floats) -> Floats:
+    """Raw forecasts `[windows, horizon, targets]` of a module in evaluation mode."""
     with torch.inference_mode():
         forecast = model.unscale(model.last_standardised(torch.from_numpy(x).float()))
     return forecast.double().numpy()
