@@ -91,9 +91,7 @@ def test_every_window_of_another_file(run, tmp_path):
     first = forecaster.signal.channel_names[0]
     assert found.table.values[0, 0] == (60 if first == "temperature" else 101_325)
     (tmp_path / "short.csv").write_text("\n".join([header, *lines[6:12]]) + "\n")
-    with pytest.raises(
-        DataError, match=r"short.csv holds no window to forecast; got a longest unbroken series of 6 rows"
-    ):
+    with pytest.raises(DataError, match=r"short.csv holds no window .*a longest unbroken series of 6 rows"):
         table_of(forecaster, tmp_path / "short.csv", "time")
 
 
