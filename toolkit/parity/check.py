@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import GraphName, GraphSignature
+from toolkit.contract.graph_io import GraphName
 from toolkit.contract.reports import Divergence, ParityReport, ParitySummary, Parting, WeightCheck
 from toolkit.export.turns import near_numbers
 from toolkit.model.lstm import MultivariateLSTM
@@ -18,6 +18,7 @@ from toolkit.parity.grid import ParityGrid
 from toolkit.parity.inputs import InputSource
 from toolkit.parity.measure import (
     Finding,
+    TorchSide,
     answer_of,
     ask_graph,
     ask_torch,
@@ -34,6 +35,8 @@ from toolkit.parity.weights import check_weights
 from toolkit.runtime.environment import environment
 from toolkit.runtime.session import SessionPolicy
 
+FINER = (1.0, 4.0, 16.0)
+TRIED = 3
 OnCase = Callable[[int], None]
 """Called after each case with how many are done."""
 
@@ -174,8 +177,8 @@ def _where(
     divergence = _divergence(first, check, tolerances)
     own = [finding for other, finding in failed if other is check]
     same = [finding for finding in own if finding.case.turn is None or not finding.case.turn.condition]
-    clearest = _clearest(same, check.side.graph.tensors) if same else None
-    return divergence, None if clearest is None else _parting(clearest, check, tolerances)
+    tried = (_parting(finding, check, tolerances) for finding in _clearest(same, check.side)[:TRIED])
+    return divergence, next((parting for parting in tried if parting is not None), None)
 
 
 def _divergence(finding: Finding, check: _GraphCheck, tolerances: Tolerances) -> Divergence:
@@ -196,16 +199,21 @@ def _divergence(finding: Finding, check: _GraphCheck, tolerances: Tolerances) ->
     return Divergence("un-scaling" if side.graph.unscaling is not None else side.answer, None, None, None)
 
 
-def _clearest(findings: list[Finding], tensors: GraphSignature) -> Finding:
-    """The failing case in which a node is easiest to find: an axis is known by its size, so sizes should differ."""
-    fixed = {axis for tensor in tensors.inputs for axis in tensor.axes if isinstance(axis, int)}
+def _clearest(findings: list[Finding], side: TorchSide) -> list[Finding]:
+    """The failing cases in the order in which a node is easy to find in them: an axis is known by its size.
 
-    def unclear(finding: Finding) -> tuple[bool, bool, bool]:
+    Sizes should differ from each other and from the fixed ones, and the fault should be plain.
+    """
+    fixed = {axis for tensor in side.graph.tensors.inputs for axis in tensor.axes if isinstance(axis, int)}
+
+    def unclear(finding: Finding) -> tuple[bool, bool, bool, float]:
         case = finding.case
         sizes = {case.batch, case.sequence}
-        return bool(case.cuts), case.hard or case.turn is not None, 1 in sizes or len(sizes) == 1 or bool(sizes & fixed)
+        ambiguous = 1 in sizes or len(sizes) == 1 or bool(sizes & fixed)
+        error = float(finding.excess[side.answer].max())
+        return bool(case.cuts), case.hard or case.turn is not None, ambiguous, -error
 
-    return min(findings, key=unclear)
+    return sorted(findings, key=unclear)
 
 
 def _parting(finding: Finding, check: _GraphCheck, tolerances: Tolerances) -> Parting | None:
@@ -224,4 +232,7 @@ def _parting(finding: Finding, check: _GraphCheck, tolerances: Tolerances) -> Pa
             else feed[tensor.name]
             for tensor in side.graph.tensors.inputs
         }
-    return first_parting(side.graph.module, side.graph.tensors, check.content, feed, tolerance)
+    # A fault that is just beyond the answer's tolerance may be within it at each node on the way.
+    finer = (tolerance / part for part in FINER)
+    found = (first_parting(side.graph.module, side.graph.tensors, check.content, feed, each) for each in finer)
+    return next((parting for parting in found if parting is not None), None)
