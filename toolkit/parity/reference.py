@@ -18,7 +18,7 @@ Floats = NDArray[np.floating[Any]]
 Outputs = dict[str, NDArray[np.float64]]
 
 
-NEIGHBOURS = 5
+NEIGHBOURS = 3
 
 
 @dataclass(frozen=True)

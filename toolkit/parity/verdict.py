@@ -3,7 +3,7 @@
 The tolerance follows from the model and the inputs instead of being guessed: for each graph, output and pool of cases
 it is 4 times the larger of torch float32's worst error over the pool's whole grid and 4 units in the last place of the
 output's scale; on hard inputs 8 times, and beyond 10 standard deviations a ten-thousandth of that scale at least. A
-rule case by case alarms on 15 to 64 of 98 clean models. torch's error is that of the module and of five neighbours
+rule case by case alarms on 15 to 64 of 98 clean models. torch's error is that of the module and of three neighbours
 whose weights differ in the last bit: where a model amplifies rounding, a single answer may be right by chance. All of
 that is judged before un-scaling, in standard deviations.
 """
