@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toolkit.contract.graph_io import TensorSpec
-from toolkit.contract.reports import ParityReport
+from toolkit.contract.parity_reports import ParityReport
 from toolkit.errors import ToolkitError
 from toolkit.export.foreign_graph import foreign_graph
 from toolkit.export.graphs import example_sizes, export_torch_graph

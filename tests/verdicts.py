@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import onnx
 
 from toolkit.contract.graph_io import TensorSpec
-from toolkit.contract.reports import ParityReport
+from toolkit.contract.parity_reports import ParityReport
 from toolkit.errors import BundleError, GateError, ModelError
 from toolkit.export.foreign_graph import foreign_graph
 from toolkit.export.graphs import example_sizes, export_torch_graph

@@ -3,18 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from toolkit.contract.reports import (
-    Divergence,
-    Errors,
-    LatencyReport,
-    LatencyRow,
-    ParityCase,
-    ParityReport,
-    ParitySummary,
-    Scores,
-    TrainingReport,
-    report_to_json,
-)
+from toolkit.contract.parity_reports import Divergence, ParityCase, ParityReport, ParitySummary
+from toolkit.contract.reports import Errors, LatencyReport, LatencyRow, Scores, TrainingReport, report_to_json
 
 ERRORS = Errors(1.0, 0.5)
 SCORES = Scores(ERRORS, ERRORS, {"OT": ERRORS})

@@ -4,7 +4,7 @@ import safetensors.numpy
 import tiny_bundles
 import torch
 
-from toolkit.contract.reports import ParityReport
+from toolkit.contract.parity_reports import ParityReport
 from toolkit.errors import BundleError, ModelError, ParityError
 from toolkit.parity import ParityGrid
 from toolkit.parity.bundle import check_bundle, grid_of, model_of

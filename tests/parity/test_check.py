@@ -7,7 +7,8 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from toolkit.contract.reports import Divergence, report_to_json
+from toolkit.contract.parity_reports import Divergence
+from toolkit.contract.reports import report_to_json
 from toolkit.errors import BundleError
 from toolkit.export import export_graph
 from toolkit.model import torch_graphs

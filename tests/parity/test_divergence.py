@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from toolkit.contract.graph_io import ForecasterShape, signature
-from toolkit.contract.reports import Divergence
+from toolkit.contract.parity_reports import Divergence
 from toolkit.parity.divergence import locate
 
 BATCH, SEQUENCE = 4, 6

@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from toolkit.contract.reports import ErrorProfile, PlacedError
+from toolkit.contract.parity_reports import ErrorProfile, PlacedError
 from toolkit.model import torch_graphs
 from toolkit.parity import ParityGrid, check_parity
 from toolkit.parity.inputs import InputSource

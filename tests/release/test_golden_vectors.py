@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from toolkit.contract.reports import ParityCase, ParityReport, ParitySummary
+from toolkit.contract.parity_reports import ParityCase, ParityReport, ParitySummary
 from toolkit.model import torch_graphs
 from toolkit.parity.inputs import InputSource
 from toolkit.release.golden_vectors import golden_cases, golden_tolerances

@@ -11,7 +11,7 @@ from toolkit.cli.console import json_option, require_extra, say, write_report
 from toolkit.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
-    from toolkit.contract.reports import ParityReport
+    from toolkit.contract.parity_reports import ParityReport
     from toolkit.parity.grid import ParityGrid
     from toolkit.parity.verdict import Allowed
     from toolkit.runtime.bundle import Bundle

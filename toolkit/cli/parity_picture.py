@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from toolkit.contract.reports import ErrorProfile, ParityCase, ParityReport, PlacedError
+from toolkit.contract.parity_reports import ErrorProfile, ParityCase, ParityReport, PlacedError
 
 WIDTH, MARGIN, LABEL, LINE = 760, 16, 190, 20
 BARS = WIDTH - 2 * MARGIN - LABEL - 80

@@ -4,7 +4,14 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
 from toolkit.cli.console import table
-from toolkit.contract.reports import ErrorProfile, ParityCase, ParityReport, PlacedError, VariantCheck, WeightCheck
+from toolkit.contract.parity_reports import (
+    ErrorProfile,
+    ParityCase,
+    ParityReport,
+    PlacedError,
+    VariantCheck,
+    WeightCheck,
+)
 
 WIDTH = 100
 LARGEST_SHARE = 100.0

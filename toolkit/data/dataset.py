@@ -68,11 +68,7 @@ def build_dataset(table: SensorTable, config: DataConfig) -> ForecastDataset:
     Raises:
         DataError: a part without a window, or a channel that is constant over the training rows.
     """
-    parts = (
-        part_by_borders(table.times_us, config.borders)
-        if config.borders
-        else part_by_fraction(table.times_us, config.split)
-    )
+    parts = parts_of(table, config)
     starts = {name: _starts(table, parts, number, config) for number, name in enumerate(PARTS)}
     train = parts == 0
     mean, std = table.values[train].mean(axis=0), table.values[train].std(axis=0)
@@ -88,6 +84,13 @@ def build_dataset(table: SensorTable, config: DataConfig) -> ForecastDataset:
         config.window_length,
         config.horizon,
     )
+
+
+def parts_of(table: SensorTable, config: DataConfig) -> NDArray[np.int64]:
+    """The part of each row: 0 training, 1 validation, 2 test, -1 none."""
+    if config.borders:
+        return part_by_borders(table.times_us, config.borders)
+    return part_by_fraction(table.times_us, config.split)
 
 
 def test_stretches(dataset: ForecastDataset, count: int, length: int) -> Tensor:

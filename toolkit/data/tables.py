@@ -4,7 +4,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from toolkit.contract.records import nearest
-from toolkit.contract.signals import channel_from_name, variable_major
+from toolkit.contract.signals import SignalSpec, channel_from_name, variable_major
 from toolkit.data.config import DataConfig
 from toolkit.data.timestamps import epoch_microseconds
 from toolkit.errors import DataError
@@ -88,6 +88,22 @@ def read_table(config: DataConfig) -> SensorTable:
         interval_us / 1e6,
         int(keep.size - keep.sum()),
     )
+
+
+def read_channels(file: Path, timestamp: str, signal: SignalSpec, asset: str | None = None) -> SensorTable:
+    """A table's columns in the order of a signal's channels; where a reading is missing the series breaks.
+
+    Raises:
+        DataError: as `read_table`.
+    """
+    names = signal.channel_names
+    targets = signal.targets or names[:1]
+    config = DataConfig(
+        str(file), timestamp, targets, asset=asset, channels=names, interval_s=signal.interval_s, missing="break"
+    )
+    table = read_table(config)
+    order = [table.channel_names.index(name) for name in names]
+    return replace(table, values=table.values[:, order], channel_names=names)
 
 
 def _read_frame(path: Path) -> pl.DataFrame:

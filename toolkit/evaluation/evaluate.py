@@ -3,7 +3,7 @@
 import functools
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ from toolkit.contract.graph_io import GraphSignature
 from toolkit.contract.manifest import WEIGHTS
 from toolkit.contract.reports import Errors, EvaluationReport, Scores
 from toolkit.contract.signals import SignalSpec
-from toolkit.data.config import DataConfig
-from toolkit.data.tables import SensorTable, read_table
+from toolkit.data.dataset import parts_of
+from toolkit.data.tables import SensorTable, read_channels, read_table
 from toolkit.errors import BundleError, DataError
 from toolkit.parity.bundle import model_of
 from toolkit.parity.held_out import horizon_of
@@ -22,7 +22,7 @@ from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.environment import environment
 from toolkit.runtime.predictors import WindowedPredictor
 from toolkit.signal.baselines import find_season, persistence, seasonal_naive
-from toolkit.signal.windows import part_by_borders, part_by_fraction, window_starts
+from toolkit.signal.windows import window_starts
 from toolkit.training.config import config_from_tables
 from toolkit.training.run import Run
 from toolkit.training.scoring import Comparison, Floats, Forecast, model_forecast
@@ -132,10 +132,8 @@ def own_table(run: Run, file: Path | None = None) -> Windows:
     config = config_from_tables(tomllib.loads(run.config_toml), f"{run.folder}/config.toml").data
     if file is not None:
         return table_of(forecaster_of_run(run), file, config.timestamp, config.asset)
-    table = _in_order(read_table(config), run.record.signal)
-    cut = part_by_borders(table.times_us, config.borders) if config.borders else None
-    parts = part_by_fraction(table.times_us, config.split) if cut is None else cut
-    return _windows(table, parts, TEST, config.window_length, config.horizon)
+    table = read_table(config)  # its columns are in the order of the run's signal, which was made of it
+    return _windows(table, parts_of(table, config), config.window_length, config.horizon)
 
 
 def table_of(forecaster: Forecaster, file: Path, timestamp: str, asset: str | None = None) -> Windows:
@@ -144,29 +142,13 @@ def table_of(forecaster: Forecaster, file: Path, timestamp: str, asset: str | No
     Raises:
         DataError: as `own_table`.
     """
-    signal = forecaster.signal
-    config = DataConfig(
-        str(file),
-        timestamp,
-        signal.targets,
-        asset=asset,
-        channels=signal.channel_names,
-        interval_s=signal.interval_s,
-        missing="break",
-    )
-    table = _in_order(read_table(config), signal)
+    table = read_channels(file, timestamp, forecaster.signal, asset)
     everywhere = np.full(len(table.values), TEST)
-    return _windows(table, everywhere, TEST, forecaster.window_length, forecaster.horizon)
+    return _windows(table, everywhere, forecaster.window_length, forecaster.horizon)
 
 
-def _in_order(table: SensorTable, signal: SignalSpec) -> SensorTable:
-    """The table with its columns in the order of the signal's channels."""
-    order = [table.channel_names.index(name) for name in signal.channel_names]
-    return replace(table, values=table.values[:, order], channel_names=signal.channel_names)
-
-
-def _windows(table: SensorTable, parts: NDArray[np.int64], part: int, window: int, horizon: int) -> Windows:
-    starts = window_starts(table.segments, parts, part, window_length=window, horizon=horizon)
+def _windows(table: SensorTable, parts: NDArray[np.int64], window: int, horizon: int) -> Windows:
+    starts = window_starts(table.segments, parts, TEST, window_length=window, horizon=horizon)
     if not starts.size:
         raise DataError(
             f"{table.file_name} holds no window to forecast",

@@ -10,7 +10,7 @@ from torch import nn
 
 from toolkit.contract.graph_io import GraphName
 from toolkit.contract.manifest import SAMPLES, WEIGHTS, GraphEntry
-from toolkit.contract.reports import ParityReport
+from toolkit.contract.parity_reports import ParityReport
 from toolkit.errors import BundleError, ModelError
 from toolkit.export.foreign_graph import foreign_graph
 from toolkit.export.lint import check_graph

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolkit.contract.graph_io import GraphName
-from toolkit.contract.reports import Divergence, ParityReport, ParitySummary, Parting, WeightCheck
+from toolkit.contract.parity_reports import Divergence, ParityReport, ParitySummary, Parting, WeightCheck
 from toolkit.export.turns import near_numbers
 from toolkit.model.lstm import MultivariateLSTM
 from toolkit.model.torch_graph import TorchGraphs, torch_graphs
@@ -34,6 +34,7 @@ from toolkit.parity.verdict import Allowed, Tolerances, judged, tolerances_of
 from toolkit.parity.weights import check_weights
 from toolkit.runtime.environment import environment
 from toolkit.runtime.session import SessionPolicy
+from toolkit.runtime.stream import part_of
 
 FINER = (1.0, 4.0, 16.0)
 TRIED = 3
@@ -224,14 +225,8 @@ def _parting(finding: Finding, check: _GraphCheck, tolerances: Tolerances) -> Pa
     tolerance = float((tolerances[case.graph, case.pool, side.answer] / scale).min())
     feed = case.feed
     if case.cuts:
-        axis = side.graph.tensors.sequence_axis
-        first = range(case.cuts[0])
-        feed = {
-            tensor.name: feed[tensor.name].take(first, tensor.axes.index(axis))
-            if axis in tensor.axes
-            else feed[tensor.name]
-            for tensor in side.graph.tensors.inputs
-        }
+        axis, first = side.graph.tensors.sequence_axis, case.cuts[0]
+        feed = {t.name: part_of(feed[t.name], t, axis, 0, first) for t in side.graph.tensors.inputs}
     # A fault that is just beyond the answer's tolerance may be within it at each node on the way.
     finer = (tolerance / part for part in FINER)
     found = (first_parting(side.graph.module, side.graph.tensors, check.content, feed, each) for each in finer)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
-from toolkit.contract.reports import Divergence
+from toolkit.contract.parity_reports import Divergence
 
 
 def locate(

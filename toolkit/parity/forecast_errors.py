@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from toolkit.contract.graph_io import GraphSignature
 from toolkit.parity.held_out import HeldOut
 from toolkit.parity.inputs import Feed
-from toolkit.parity.stream import run_in_pieces
 from toolkit.runtime.predictors import GuardedGraph
+from toolkit.runtime.stream import run_in_pieces
 
 MAX_STREAM_CALLS = 8192
 """For a streaming graph in one precision: about half a second for a model of two layers of 64 units."""

@@ -14,9 +14,9 @@ from toolkit.model.torch_graph import TorchGraph
 from toolkit.parity.cases import Case
 from toolkit.parity.inputs import InputSource
 from toolkit.parity.reference import Outputs, TorchReference, neighbours, references
-from toolkit.parity.stream import Arrays, run_in_pieces
 from toolkit.parity.subject import RAW, Subject
 from toolkit.runtime.session import SessionPolicy
+from toolkit.runtime.stream import Arrays, part_of, run_in_pieces
 
 FAR_OFF = float("inf")
 PIECES = 1e-9
@@ -160,11 +160,7 @@ class _Few:
     def of(self, arrays: Mapping[str, NDArray[Any]], tensors: tuple[TensorSpec, ...]) -> dict[str, NDArray[Any]]:
         if self.axis is None:
             return dict(arrays)
-        return {t.name: _taken(arrays[t.name], t, self.axis, self.count) for t in tensors}
-
-
-def _taken(array: NDArray[Any], tensor: TensorSpec, axis: str, count: int) -> NDArray[Any]:
-    return array.take(range(count), axis=tensor.axes.index(axis)) if axis in tensor.axes else array
+        return {t.name: part_of(arrays[t.name], t, self.axis, 0, self.count) for t in tensors}
 
 
 def _few_series(case: Case, side: TorchSide) -> _Few:

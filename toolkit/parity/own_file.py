@@ -9,7 +9,7 @@ import onnx
 from torch import nn
 
 from toolkit.contract.graph_io import BATCH, SEQUENCE, Axis, TensorSpec
-from toolkit.contract.reports import ParityReport
+from toolkit.contract.parity_reports import ParityReport
 from toolkit.errors import BundleError, ConfigError, ModelError
 from toolkit.export.foreign_graph import foreign_graph
 from toolkit.export.turns import probed

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from toolkit.contract.graph_io import GraphSignature
-from toolkit.contract.reports import Parting
+from toolkit.contract.parity_reports import Parting
 from toolkit.errors import ModelError
 from toolkit.parity.alignment import agrees, aligned, allowed, distance, sizes
 from toolkit.parity.graph_trace import GRAPH_INPUT, RECURRENT_OPERATORS, GraphTrace, NodeValue, trace_graph

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import GraphSignature, TensorSpec
-from toolkit.contract.reports import ErrorProfile, PlacedError
+from toolkit.contract.graph_io import GraphSignature
+from toolkit.contract.parity_reports import ErrorProfile, PlacedError
 from toolkit.parity.inputs import Feed, InputSource
 from toolkit.parity.measure import TorchSide
 from toolkit.parity.subject import Subject
 from toolkit.parity.verdict import TIMES_TORCH, ULPS_OF_SCALE
+from toolkit.runtime.stream import part_of
 
 CALLS, SERIES = 4, 8
 STREAM_STEPS, PIECE = 10_000, 250
@@ -139,17 +140,11 @@ def _stream(source: InputSource, side: TorchSide, subject: Subject, steps: int) 
     part: list[tuple[float, float, float]] = []
     begin = 0
     for number in range(count):
-        data = {tensor.name: _cut(feed[tensor.name], tensor, axis, number * piece, piece) for tensor in tensors.data}
+        start, end = number * piece, (number + 1) * piece
+        data = {tensor.name: part_of(feed[tensor.name], tensor, axis, start, end) for tensor in tensors.data}
         exact = truth.advance(data)
         errors = [float(np.abs(other.advance(data) - exact).max()) for other in others]
         part.append((errors[0], errors[1], float(np.abs(exact).max())))
-        end = (number + 1) * piece
         if end >= 2 * begin or number == count - 1:
             yield PlacedError(f"{begin}-{end - 1}", *(max(values) for values in zip(*part, strict=True)))
             begin, part = end, []
-
-
-def _cut(array: NDArray[Any], tensor: TensorSpec, axis: str, start: int, size: int) -> NDArray[Any]:
-    if axis not in tensor.axes:
-        return array
-    return np.ascontiguousarray(array.take(range(start, start + size), axis=tensor.axes.index(axis)))

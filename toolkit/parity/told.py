@@ -1,6 +1,6 @@
 """What a parity report says, in one line."""
 
-from toolkit.contract.reports import ParityReport, VariantCheck
+from toolkit.contract.parity_reports import ParityReport, VariantCheck
 from toolkit.errors import ParityError
 
 

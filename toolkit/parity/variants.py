@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolkit.contract.manifest import GraphEntry
-from toolkit.contract.reports import VariantCheck
+from toolkit.contract.parity_reports import VariantCheck
 from toolkit.export.quantised_lint import fp16_problems, quantisation_problems
 from toolkit.parity.forecast_errors import growth, mean_errors, scored_windows
 from toolkit.parity.held_out import HeldOut, held_out_of, horizon_of

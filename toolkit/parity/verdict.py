@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.reports import ParityCase
+from toolkit.contract.parity_reports import ParityCase
 from toolkit.parity.families import HARD
 from toolkit.parity.measure import Finding, TorchSide
 

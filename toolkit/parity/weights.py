@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from toolkit.contract.reports import ChangedWeight, WeightCheck
+from toolkit.contract.parity_reports import ChangedWeight, WeightCheck
 from toolkit.model.torch_graph import TorchGraph
 from toolkit.parity.graph_trace import RECURRENT_OPERATORS
 

@@ -28,8 +28,8 @@ from toolkit.contract.manifest import (
     FileEntry,
 )
 from toolkit.contract.model_spec import Layout
+from toolkit.contract.parity_reports import ParityReport
 from toolkit.contract.records import encode
-from toolkit.contract.reports import ParityReport
 from toolkit.contract.signals import SignalSpec
 from toolkit.export.graphs import example_sizes, export_torch_graph, operators_read_once
 from toolkit.export.input_spec import parse_tensor

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.reports import ParityReport
+from toolkit.contract.parity_reports import ParityReport
 from toolkit.model.torch_graph import TorchGraph
 from toolkit.parity.cases import ORDINARY
 from toolkit.parity.inputs import Feed, InputSource

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.contract.signals import SignalSpec
-from toolkit.data.config import DataConfig
-from toolkit.data.tables import read_table
+from toolkit.data.tables import read_channels
 from toolkit.errors import DataError
 
 STRETCHES, STRETCH_WINDOWS = 4, 8
@@ -54,16 +53,5 @@ def read_readings(file: Path, timestamp: str, signal: SignalSpec, asset: str | N
     Raises:
         DataError: the table cannot be used as it is.
     """
-    names = signal.channel_names
-    config = DataConfig(
-        str(file),
-        timestamp,
-        signal.targets or names[:1],
-        asset=asset,
-        channels=names,
-        interval_s=signal.interval_s,
-        missing="break",
-    )
-    table = read_table(config)
-    order = [table.channel_names.index(name) for name in names]
-    return Readings(table.values[:, order].astype(np.float32), table.segments)
+    table = read_channels(file, timestamp, signal, asset)
+    return Readings(table.values.astype(np.float32), table.segments)

@@ -10,6 +10,7 @@ from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.contract.manifest import GraphEntry, Precision
 from toolkit.errors import BundleError
 from toolkit.runtime.predictors import Array, Feed, GuardedGraph
+from toolkit.runtime.stream import part_of, run_in_pieces
 
 if TYPE_CHECKING:
     from toolkit.runtime.golden import GoldenCase
@@ -94,7 +95,8 @@ def check_states(graph: GuardedGraph, entry: GraphEntry, cases: Sequence["Golden
     if not entry.states or axis is None or entry.precision != "fp32" or not long_enough:
         return
     case = min(long_enough, key=lambda each: sizes[each.name])
-    outputs = _in_two_calls(graph, case.inputs, axis, sizes[case.name] // 2)
+    first = sizes[case.name] // 2
+    outputs = run_in_pieces(graph.run, entry.signature, case.inputs, (first, sizes[case.name] - first))
     wrong = _wrong(entry, outputs, case.outputs)
     if wrong:
         pairs = ", ".join(f"{given}={new}" for given, new in entry.states.items())
@@ -156,28 +158,9 @@ def _largest(outputs: Feed) -> float:
     return max(float(np.abs(array).max(initial=0.0)) for array in outputs.values())
 
 
-def _in_two_calls(graph: GuardedGraph, feed: Feed, axis: str, size: int) -> dict[str, Array]:
-    """The outputs of a stream that is cut after `size` samples."""
-    tensors = graph.tensors
-    states = {name: feed[name] for name in tensors.states}
-    first = graph.run({**_taken(feed, tensors.data, axis, 0, size), **states})
-    states = {given: first[new] for given, new in tensors.states.items()}
-    second = graph.run({**_taken(feed, tensors.data, axis, size, None), **states})
-    return {
-        tensor.name: np.concatenate([first[tensor.name], second[tensor.name]], tensor.axes.index(axis))
-        if axis in tensor.axes
-        else second[tensor.name]
-        for tensor in tensors.outputs
-    }
-
-
-def _taken(feed: Feed, tensors: Sequence[TensorSpec], axis: str, start: int, stop: int | None) -> dict[str, Array]:
+def _taken(feed: Feed, tensors: Sequence[TensorSpec], axis: str, start: int, stop: int) -> dict[str, Array]:
     """Those tensors, with a part of the axis where they have it."""
-    taken: dict[str, NDArray[np.float32]] = {}
-    for tensor in tensors:
-        cut = tuple(slice(start, stop) if each == axis else slice(None) for each in tensor.axes)
-        taken[tensor.name] = np.ascontiguousarray(feed[tensor.name][cut])
-    return taken
+    return {tensor.name: part_of(feed[tensor.name], tensor, axis, start, stop) for tensor in tensors}
 
 
 def _wrong(entry: GraphEntry, got: Feed, wanted: Feed, part: float = 0.0) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, SizeLimits, TensorSpec
 from toolkit.errors import InputError
 from toolkit.runtime.session import Session, run_session
+from toolkit.runtime.stream import part_of
 
 Array = NDArray[np.float32]
 State = Mapping[str, Array]
@@ -61,12 +62,7 @@ class GuardedGraph:
     def _series(self, feed: Feed, number: int) -> dict[str, Array]:
         """The arrays of one series, its batch axis kept."""
         batch = self.tensors.batch_axis
-        return {
-            tensor.name: np.ascontiguousarray(feed[tensor.name].take([number], axis=tensor.axes.index(batch)))
-            if batch in tensor.axes
-            else feed[tensor.name]
-            for tensor in self.tensors.inputs
-        }
+        return {t.name: part_of(feed[t.name], t, batch, number, number + 1) for t in self.tensors.inputs}
 
 
 class _Predictor:
