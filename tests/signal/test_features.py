@@ -6,7 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from toolkit.errors import ConfigError, InputError
-from toolkit.signal.features import FEATURES, interval_edges, interval_features, interval_start
+from toolkit.signal import features as features_file
+from toolkit.signal.features import FEATURES, feature_unit, interval_edges, interval_features, interval_start
 
 ALL = tuple(FEATURES)
 MINUTE_US = 60_000_000
@@ -29,6 +30,9 @@ def one(values, feature):
         ("peak_to_peak", 7.0),
         ("count", 3.0),
         ("last", 1.0),
+        ("crest_factor", 4.0 / math.sqrt(26 / 3)),
+        ("kurtosis", (338 / 3) / (26 / 3 * (26 / 3))),
+        ("slope", -1e6),  # a microsecond apart
     ],
 )
 def test_each_feature_of_three_samples(feature, expected):
@@ -62,6 +66,18 @@ def test_whole_array_and_one_interval_at_a_time_give_the_same_bits(seed, counts,
     assert whole.tobytes() == np.concatenate(singly).tobytes()
 
 
+@pytest.mark.parametrize("block", [1, 7, 64, 100_000])
+def test_the_size_of_a_block_changes_no_bit(monkeypatch, block):
+    rng = np.random.default_rng(0)
+    times = np.sort(rng.integers(0, 50 * MINUTE_US, 1000))
+    times = times[(times < 20 * MINUTE_US) | (times > 23 * MINUTE_US)]  # intervals without samples between blocks
+    values = 101_325 + 50 * rng.standard_normal(times.size)
+    edges = interval_edges(2 * MINUTE_US, 45 * MINUTE_US, MINUTE_US)
+    expected = interval_features(times, values, edges, ALL)
+    monkeypatch.setattr(features_file, "BLOCK_SAMPLES", block)
+    assert interval_features(times, values, edges, ALL).tobytes() == expected.tobytes()
+
+
 @given(values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
 def test_features_agree_with_numpy(values):
     array = np.array(values)
@@ -82,6 +98,59 @@ def test_a_small_spread_on_a_large_offset_keeps_its_digits():
 def test_a_constant_interval_has_its_value_as_mean_and_no_deviation(value):
     assert one([value] * 601, "mean") == value
     assert one([value] * 601, "std") == 0.0
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -101_325.7, 1e9 / 3])
+def test_a_constant_interval_has_a_crest_factor_of_one_normal_kurtosis_and_no_slope(value):
+    assert one([value] * 601, "crest_factor") == pytest.approx(1.0)
+    assert one([value] * 601, "kurtosis") == 3.0
+    assert one([value] * 601, "slope") == 0.0
+
+
+@pytest.mark.parametrize("offset", [0.0, 101_325.0])
+def test_kurtosis_is_pearsons_whatever_the_offset(offset):
+    rng = np.random.default_rng(0)
+    assert one(offset + rng.standard_normal(200_000), "kurtosis") == pytest.approx(3.0, abs=0.05)
+    assert one(offset + np.tile([-1.0, 1.0], 300), "kurtosis") == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("offset", [0.0, 101_325.0])
+def test_a_slope_is_per_second_also_of_irregular_samples_long_after_1970(offset):
+    start = 1_767_571_200_000_000
+    times = start + np.sort(np.random.default_rng(0).integers(0, MINUTE_US, 500))
+    values = offset - 0.25 * (times - start) / 1e6
+    slope = interval_features(times, values, [start, start + MINUTE_US], ["slope"])[0, 0]
+    assert slope == pytest.approx(-0.25, rel=1e-9)
+
+
+def test_a_slope_over_microseconds_keeps_its_digits():
+    start = 1_767_571_200_000_000
+    times = start + np.arange(21) * 3
+    slope = interval_features(times, 2e6 * np.arange(21.0), [start, start + 100], ["slope"])[0, 0]
+    assert slope == pytest.approx(2e12 / 3, rel=1e-12)
+
+
+def test_samples_of_one_moment_have_no_slope():
+    assert interval_features([5, 5, 5], [1.0, 2.0, 4.0], [0, 10], ["slope"])[0, 0] == 0.0
+    assert np.isnan(interval_features([5, 5], [1.0, np.nan], [0, 10], ["slope"])[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("feature", "unit", "expected"),
+    [
+        ("mean", "Pa", "Pa"),
+        ("peak", "", ""),
+        ("count", "Pa", "1"),
+        ("kurtosis", "", "1"),
+        ("crest_factor", "m/s", "1"),
+        ("slope", "Pa", "Pa/s"),
+        ("slope", "m/s", "(m/s)/s"),
+        ("slope", "", ""),
+        ("value", "Pa", "Pa"),
+    ],
+)
+def test_the_unit_of_a_feature_follows_from_the_variables(feature, unit, expected):
+    assert feature_unit(feature, unit) == expected
 
 
 def test_an_interval_without_samples_has_a_count_of_zero_and_is_nan_otherwise():

@@ -3,21 +3,29 @@
 Training computes features over months of samples in one call; the gateway computes them over the samples that it
 buffered for one interval. Both call `interval_features`, and both get the same bits: every sum runs over one
 interval's samples alone, so nothing that stands before or after them in the array can change its rounding. (Running
-sums over the whole array, the usual short cut, would.) numpy only: this file runs on the gateway.
+sums over the whole array, the usual short cut, would.) For the same reason a long array may be worked through in
+blocks of whole intervals, so that intermediate arrays stay in the processor's cache. numpy only: this file runs on
+the gateway.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from types import MappingProxyType
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import ConfigError, InputError
 
+Number = TypeVar("Number", np.float64, np.int64)
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+BLOCK_SAMPLES = 1 << 16
+"""Samples that are worked on at a time, or one interval where that is longer: half a MB an array."""
+NORMAL_KURTOSIS = 3.0
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,13 @@ class IntervalSamples:
 
     Attributes:
         values: float64 `[samples]`, in order of time.
+        times_us: int64 `[samples]`, microseconds.
         starts: for each interval the place of its first sample, strictly increasing, from 0.
         counts: for each interval its number of samples, at least 1.
     """
 
     values: FloatArray
+    times_us: IntArray
     starts: IntArray
     counts: IntArray
 
@@ -42,7 +52,7 @@ class IntervalSamples:
         total: FloatArray = np.add.reduceat(samples, self.starts)
         return total
 
-    def per_sample(self, of_interval: FloatArray) -> FloatArray:
+    def per_sample(self, of_interval: NDArray[Number]) -> NDArray[Number]:
         """Repeats one number per interval for each of its samples: `[intervals]` -> `[samples]`."""
         return np.repeat(of_interval, self.counts)
 
@@ -74,12 +84,55 @@ class IntervalSamples:
         """Differences from the interval's mean, `[samples]`: what every central moment is made of."""
         return self._from_first - self.per_sample(self._mean_from_first)
 
-    def central_moment(self, order: int) -> FloatArray:
-        """Population moment of that order about the mean, in two passes; order 2 is the variance.
+    @cached_property
+    def _squared_deviations(self) -> FloatArray:
+        return self.deviations * self.deviations
 
+    @cached_property
+    def variance(self) -> FloatArray:
+        """Population variance of each interval, in two passes."""
+        return self.total(self._squared_deviations) / self.counts
+
+    @cached_property
+    def kurtosis(self) -> FloatArray:
+        """Fourth central moment over the squared variance, both of the population: Pearson's, 3 for normal samples.
+
+        Not the excess over 3: in vibration monitoring 3 is the healthy bearing. A constant interval has 3 as well,
+        what normal noise keeps however small it becomes: a machine that stands still is no finding.
         Powers by multiplication: a vectorised `pow` may round the last few samples of an array otherwise.
         """
-        return self.total(reduce(np.multiply, [self.deviations] * order)) / self.counts
+        fourth = self.total(self._squared_deviations * self._squared_deviations) / self.counts
+        squared = self.variance * self.variance
+        return np.divide(fourth, squared, out=np.full_like(fourth, NORMAL_KURTOSIS), where=squared != 0)
+
+    @cached_property
+    def rms(self) -> FloatArray:
+        """Root of the mean square of each interval."""
+        root: FloatArray = np.sqrt(self.total(self.values * self.values) / self.counts)
+        return root
+
+    @cached_property
+    def peak(self) -> FloatArray:
+        """Largest absolute sample of each interval."""
+        return self.largest(np.abs(self.values))
+
+    @cached_property
+    def crest_factor(self) -> FloatArray:
+        """Peak over root mean square; 1 where all samples are 0, as in every other constant interval."""
+        return np.divide(self.peak, self.rms, out=np.ones_like(self.peak), where=self.rms != 0)
+
+    @cached_property
+    def slope(self) -> FloatArray:
+        """Least squares against time, unit per second; 0 where all samples are of one moment, as a single one is.
+
+        Times count from the interval's first sample: exact, where microseconds since 1970 squared are not.
+        """
+        elapsed = (self.times_us - self.per_sample(self.times_us[self.starts])).astype(np.float64)
+        elapsed -= self.per_sample(self.total(elapsed) / self.counts)
+        along = self.total(elapsed * self.deviations) + 0.0
+        spread = self.total(elapsed * elapsed)
+        # A broken sample stays one: where the spread is 0, `along` is 0 or NaN.
+        return np.divide(along * 1e6, spread, out=along, where=spread > 0)
 
     def largest(self, samples: FloatArray) -> FloatArray:
         """Maximum over each interval of one number per sample."""
@@ -100,27 +153,45 @@ class Feature:
         meaning: what it is, in a few words.
         compute: from the samples to one number for each interval that has any.
         empty: the answer for an interval without samples.
+        unit: the `variable`'s own, `none` for a pure number, or the variable's `per second`.
     """
 
     meaning: str
     compute: Callable[[IntervalSamples], FloatArray]
     empty: float = np.nan
+    unit: Literal["variable", "none", "per second"] = "variable"
 
 
 FEATURES: Mapping[str, Feature] = MappingProxyType(
     {
         "mean": Feature("arithmetic mean", lambda s: s.mean),
-        "std": Feature("population standard deviation", lambda s: np.sqrt(s.central_moment(2))),
+        "std": Feature("population standard deviation", lambda s: np.sqrt(s.variance)),
         "min": Feature("smallest sample", lambda s: s.smallest(s.values)),
         "max": Feature("largest sample", lambda s: s.largest(s.values)),
-        "peak": Feature("largest absolute sample", lambda s: s.largest(np.abs(s.values))),
-        "rms": Feature("root of the mean square", lambda s: np.sqrt(s.total(s.values**2) / s.counts)),
+        "peak": Feature("largest absolute sample", lambda s: s.peak),
+        "rms": Feature("root of the mean square", lambda s: s.rms),
         "peak_to_peak": Feature("largest minus smallest", lambda s: s.largest(s.values) - s.smallest(s.values)),
-        "count": Feature("number of samples", lambda s: s.counts.astype(np.float64), empty=0.0),
+        "count": Feature("number of samples", lambda s: s.counts.astype(np.float64), empty=0.0, unit="none"),
         "last": Feature("latest sample", lambda s: s.values[s.starts + s.counts - 1]),
+        "crest_factor": Feature("peak over root mean square", lambda s: s.crest_factor, unit="none"),
+        "kurtosis": Feature("Pearson's kurtosis, normal = 3", lambda s: s.kurtosis, unit="none"),
+        "slope": Feature("least squares against time", lambda s: s.slope, unit="per second"),
     }
 )
 """Every feature by its name: a new one is one line here."""
+
+
+def feature_unit(feature: str, unit: str) -> str:
+    """The unit of a feature of a variable in `unit`: "1" for a pure number, "" where nothing was stated.
+
+    A feature that is none of `FEATURES` is taken for a reading in the variable's unit.
+    """
+    kind = FEATURES[feature].unit if feature in FEATURES else "variable"
+    if kind == "none":
+        return "1"
+    if kind == "per second" and unit:
+        return f"({unit})/s" if "/" in unit else f"{unit}/s"
+    return unit if kind == "variable" else ""
 
 
 def interval_start(time_us: int, interval_us: int) -> int:
@@ -176,21 +247,31 @@ def interval_features(
         InputError: arrays of the wrong type, shape or order.
     """
     chosen = [_feature(name) for name in features]
-    times, edges = _microseconds("times", times_us), _microseconds("edges", edges_us)
-    # Adding 0 makes -0 a 0: which of the two a maximum returns would depend on where they stand.
-    samples = np.add(values, 0.0, dtype=np.float64)
+    times, edges, samples = _microseconds("times", times_us), _microseconds("edges", edges_us), np.asarray(values)
     _check(times, samples, edges)
     bounds = np.searchsorted(times, edges, side="left")  # [intervals + 1]
-    counts = np.diff(bounds)
-    filled = counts > 0
-    table = np.tile([feature.empty for feature in chosen], (len(counts), 1))  # [intervals, features]
-    if filled.any():
-        inside = samples[bounds[0] : bounds[-1]]
-        grouped = IntervalSamples(inside, bounds[:-1][filled] - bounds[0], counts[filled])
-        with np.errstate(invalid="ignore", over="ignore"):
+    table = np.tile([feature.empty for feature in chosen], (len(edges) - 1, 1))  # [intervals, features]
+    with np.errstate(invalid="ignore", over="ignore"):
+        for block in _blocks(bounds):
+            grouped = _grouped(samples, times, bounds[block], bounds[block + 1])
             for column, feature in enumerate(chosen):
-                table[filled, column] = feature.compute(grouped)
+                table[block, column] = feature.compute(grouped)
     return table
+
+
+def _blocks(bounds: IntArray) -> list[IntArray]:
+    """The numbers of the intervals that have samples, in pieces of about `BLOCK_SAMPLES` samples."""
+    filled = np.flatnonzero(np.diff(bounds))
+    borders = np.flatnonzero(np.diff(bounds[filled] // BLOCK_SAMPLES)) + 1
+    return [block for block in np.split(filled, borders) if block.size]
+
+
+def _grouped(samples: NDArray[np.generic], times: IntArray, starts: IntArray, ends: IntArray) -> IntervalSamples:
+    """The samples of some intervals; between these lie none, so that they stand together."""
+    first, last = starts[0], ends[-1]
+    # Adding 0 makes -0 a 0: which of the two a maximum returns would depend on where they stand.
+    values = np.add(samples[first:last], 0.0, dtype=np.float64)
+    return IntervalSamples(values, times[first:last], starts - first, ends - starts)
 
 
 def _feature(name: str) -> Feature:
@@ -208,7 +289,7 @@ def _microseconds(name: str, numbers: ArrayLike) -> IntArray:
     return array.astype(np.int64, copy=False)
 
 
-def _check(times: IntArray, samples: FloatArray, edges: IntArray) -> None:
+def _check(times: IntArray, samples: NDArray[np.generic], edges: IntArray) -> None:
     if times.ndim != 1 or times.shape != samples.shape:
         raise InputError("each sample needs one time", got=f"times {times.shape}, values {samples.shape}")
     if edges.ndim != 1 or not edges.size or np.any(edges[1:] <= edges[:-1]):
