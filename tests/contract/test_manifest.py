@@ -3,8 +3,9 @@ import json
 
 import pytest
 
+from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import TensorSpec, shape_from_spec, signature
-from toolkit.contract.manifest import SCHEMA, BundleManifest, FileEntry, GraphEntry, manifest_from_json
+from toolkit.contract.manifest import SCHEMA, BundleManifest, FileEntry, manifest_from_json
 from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.signals import SignalSpec, channel_from_name
 from toolkit.errors import BundleError, RequestError
@@ -41,7 +42,7 @@ def test_what_was_written_is_read():
 def test_keys_are_these():
     manifest = json.loads(MANIFEST.to_json())
     fixed = {"schema", "name", "signal", "model", "graphs", "opset", "minimum_onnxruntime", "files"}
-    assert manifest.keys() == fixed | {"window_length", "precision", "accuracy", "parity", "provenance"}
+    assert manifest.keys() == fixed | {"window_length", "precision", "accuracy", "parity", "provenance", "state"}
     assert manifest["schema"] == "bundle/2"
     assert manifest["files"]["windowed.onnx"] == {"sha256": "ab" * 32, "bytes": 1234}
 

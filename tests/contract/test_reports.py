@@ -17,7 +17,7 @@ ROW = LatencyRow("single", "torch", "windowed", "cpu", "fp32", 1, 60, 1, 9, 1.0,
 LATENCY = LatencyReport((ROW,), ("no CUDA",), {})
 
 TRAINING_KEYS = "schema test test_standardised baselines epochs best_epoch seconds parameters"
-TRAINING_ADDED = "per_target season windows verdict environment"
+TRAINING_ADDED = "per_target season windows verdict environment notes seeds interval streaming"
 CASE_KEYS = "graph provider precision batch sequence input max_abs_diff torch_error ort_error passed"
 CASE_ADDED = "tolerance problem pool threads optimisation"
 ROW_KEYS = (

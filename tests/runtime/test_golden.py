@@ -8,7 +8,8 @@ import tiny_bundles
 
 from toolkit.errors import BundleError, GoldenError
 from toolkit.runtime.bundle import load_bundle
-from toolkit.runtime.golden import GoldenCase, check_golden, pack_golden, unpack_golden
+from toolkit.runtime.golden import check_golden, pack_golden, unpack_golden
+from toolkit.runtime.golden_case import GoldenCase
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import tiny_bundles
 
 from toolkit.errors import BundleError
 from toolkit.runtime.bundle import load_bundle
-from toolkit.runtime.golden import GoldenCase, check_golden, pack_golden, unpack_golden
+from toolkit.runtime.golden import check_golden, pack_golden, unpack_golden
+from toolkit.runtime.golden_case import GoldenCase
 from toolkit.runtime.golden_manifest import check_tolerances
 
 

@@ -1,18 +1,15 @@
 """Whether one graph's line in `manifest.json` makes sense by itself."""
 
-from typing import TYPE_CHECKING
-
+from toolkit.contract.graph_entry import GraphEntry
+from toolkit.contract.graph_io import figure_axis
 from toolkit.contract.model_spec import LARGEST
 from toolkit.errors import BundleError
-
-if TYPE_CHECKING:
-    from toolkit.contract.manifest import GraphEntry
 
 LONGEST_NAME = 200
 """Characters; file systems take 255 bytes."""
 
 
-def check_entry(entry: "GraphEntry") -> None:
+def check_entry(entry: GraphEntry) -> None:
     """What the guards rely on: unique names, states that are an input and an output of the same axes, sane sizes.
 
     Raises:
@@ -52,14 +49,14 @@ def check_entry(entry: "GraphEntry") -> None:
     _check_tolerances(entry, where)
 
 
-def _check_tolerances(entry: "GraphEntry", where: str) -> None:
+def _check_tolerances(entry: GraphEntry, where: str) -> None:
     """How large they may be is for the golden vectors to say."""
     outputs = {tensor.name for tensor in entry.outputs}
     if set(entry.golden_atol) != outputs:
         raise BundleError(f"{where}: golden_atol", got=list(entry.golden_atol), allowed=f"each of {sorted(outputs)}")
     for tensor in entry.outputs:
-        figures, last = entry.golden_atol[tensor.name], next(reversed(tensor.axes), 1)
-        per_target = tensor in entry.signature.answers and (isinstance(last, str) or len(figures) == last)
+        figures, targets = entry.golden_atol[tensor.name], tensor.axes[figure_axis(tensor)] if tensor.axes else 1
+        per_target = tensor in entry.signature.answers and (isinstance(targets, str) or len(figures) == targets)
         if not figures or not all(figure > 0 for figure in figures) or not (per_target or len(figures) == 1):
             raise BundleError(
                 f"{where}: golden_atol of {tensor.name}",
@@ -68,7 +65,7 @@ def _check_tolerances(entry: "GraphEntry", where: str) -> None:
             )
 
 
-def _check_limits(entry: "GraphEntry", where: str) -> None:
+def _check_limits(entry: GraphEntry, where: str) -> None:
     axes = set(entry.signature.symbolic_axes)
     for key, sizes in (("min_sizes", entry.min_sizes), ("max_sizes", entry.max_sizes)):
         if not set(sizes) <= axes or not all(1 <= size <= LARGEST for size in sizes.values()):

@@ -24,11 +24,13 @@ TIME_NAMES = frozenset([SEQUENCE, "seq", "time", "t", "step", "steps", "length",
 INPUT = "x"
 FORECAST = "forecast"
 LOGITS = "logits"
+QUANTILES = "quantiles"
 STATE_PAIRS = {"h0": "hn", "c0": "cn"}
 """Each state input of an LSTM and the output to be fed back into it; a GRU has the first pair alone."""
 
 STANDARDISED = "forecast_standardised"
-"""The inner tensor that holds the forecast in standard deviations of the target, before un-scaling.
+UNSCALED_FROM = {FORECAST: STANDARDISED, QUANTILES: "quantiles_standardised"}
+"""For each answer in raw units the inner tensor that holds it in standard deviations of the target, before un-scaling.
 
 Parity is judged here: one float32 step of a target at 101 325 +- 50 is already 1.6e-4 standard deviations.
 """
@@ -145,6 +147,7 @@ class ForecasterShape:
         answer: name of the answer: `forecast` or `logits`.
         needs_window: whether window normalisation or patches make an answer one about a whole window.
         independent: whether each channel runs by itself.
+        quantiles: how many quantiles stand beside the forecast, as a second answer.
     """
 
     input_size: int
@@ -158,6 +161,7 @@ class ForecasterShape:
     answer: str = FORECAST
     needs_window: bool = False
     independent: bool = False
+    quantiles: int = 0
 
     @property
     def state_size(self) -> int:
@@ -179,6 +183,7 @@ def shape_from_spec(spec: ModelSpec) -> ForecasterShape:
         LOGITS if spec.classes else FORECAST,
         spec.needs_window,
         spec.channel_mixing == "independent",
+        len(spec.quantiles),
     )
 
 
@@ -205,16 +210,32 @@ def signature(graph: GraphName, shape: ForecasterShape) -> GraphSignature:
     x = TensorSpec(INPUT, (*leading_axes(shape.layout), shape.input_size))
     every = graph == "streaming" or shape.head == "every"
     leading = leading_axes(shape.layout) if every else (BATCH,)
-    answer = TensorSpec(shape.answer, (*leading, *shape.answer_axes))
+    answers = answers_of(shape, leading)
     if graph == "windowed":
-        return GraphSignature((x,), (answer,))
+        return GraphSignature((x,), answers)
     pairs = state_pairs(shape.cell)
     state = (shape.num_layers, BATCH, shape.state_size)
     return GraphSignature(
         (x, *(TensorSpec(name, state) for name in pairs)),
-        (answer, *(TensorSpec(name, state) for name in pairs.values())),
+        (*answers, *(TensorSpec(name, state) for name in pairs.values())),
         pairs,
     )
+
+
+def answers_of(shape: ForecasterShape, leading: tuple[Axis, ...]) -> tuple[TensorSpec, ...]:
+    """The forecast or the logits, and after a forecast its quantiles, with one more axis, where it has any."""
+    answer = TensorSpec(shape.answer, (*leading, *shape.answer_axes))
+    further = TensorSpec(QUANTILES, (*answer.axes, shape.quantiles))
+    return (answer, further) if shape.quantiles else (answer,)
+
+
+def figure_axis(tensor: TensorSpec) -> int:
+    """The place, counted from the end, of the axis whose places may have units of their own: the targets.
+
+    It is the last one, or of quantiles the one before: all quantiles of a target are in its unit.
+    """
+    fixed = all(isinstance(axis, int) for axis in tensor.axes[-2:]) and len(tensor.axes) > 1
+    return -2 if tensor.name == QUANTILES and fixed else -1
 
 
 def state_pairs(cell: Cell) -> dict[str, str]:

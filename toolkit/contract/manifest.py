@@ -4,15 +4,14 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from toolkit.contract.entry_checks import check_entry
+from toolkit.contract.graph_entry import GraphEntry, Precision
 from toolkit.contract.graph_io import (
     SEQUENCE,
     GraphName,
-    GraphSignature,
     SizeLimits,
-    TensorSpec,
     shape_from_spec,
     signature,
 )
@@ -31,8 +30,6 @@ MODEL_CARD = "README.md"
 OPSET = 18
 """What is written unless another one is asked for: onnxruntime reads it from 1.14 on."""
 
-Precision = Literal["fp32", "fp16", "int8"]
-
 SERVER_SUFFIXES = (".ort", ".required_operators.config")
 """Behind the name of a graph's file without `.onnx`: what else a bundle may hold of it."""
 TRITON_SUFFIX = ".config.pbtxt"
@@ -47,51 +44,6 @@ class FileEntry:
 
     sha256: str
     bytes: int
-
-
-@dataclass(frozen=True)
-class GraphEntry:
-    """One graph of the bundle in one precision.
-
-    Attributes:
-        name: `windowed` or `streaming`.
-        file: its file within the bundle.
-        precision: of the weights: `fp32`; `fp16` (stored in half precision, arithmetic in single); `int8`.
-        golden_atol: for each output, the largest allowed difference from the golden answer: one figure per
-            target, in the target's unit, for a forecast; one figure for any other output.
-        inputs: names and axes of what has to be fed.
-        outputs: names and axes of what comes back.
-        states: for each input that is a state, the output to be fed back into it.
-        min_sizes: the smallest size that the graph takes, for the axes where that is above 1.
-        max_sizes: the largest size that the graph takes, for the axes where there is one.
-        mixes_series: whether the answer for one series depends on the others in its call.
-        one_series: whether the graph has to be run one series at a time: in int8 one outlier shifts the scale of
-            everyone in its batch.
-        preferred: whether this precision of the graph is the one that is run unless another is asked for.
-    """
-
-    name: GraphName
-    file: str
-    precision: Precision
-    golden_atol: dict[str, tuple[float, ...]]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    states: dict[str, str] = field(default_factory=dict)
-    min_sizes: dict[str, int] = field(default_factory=dict)
-    max_sizes: dict[str, int] = field(default_factory=dict)
-    mixes_series: bool = False
-    one_series: bool = False
-    preferred: bool = True
-
-    @property
-    def signature(self) -> GraphSignature:
-        """Inputs and outputs, in their order."""
-        return GraphSignature(self.inputs, self.outputs, self.states)
-
-    @property
-    def limits(self) -> SizeLimits:
-        """Which sizes the graph takes."""
-        return SizeLimits(self.min_sizes, self.max_sizes)
 
 
 @dataclass(frozen=True)
@@ -160,6 +112,22 @@ class PrecisionDecision:
 
 
 @dataclass(frozen=True)
+class StatePolicy:
+    """When a streaming graph's state is begun anew, and from when on its forecasts count.
+
+    A break in the series (a gap, a restart, another machine) always begins it anew, from zeros.
+
+    Attributes:
+        warm_up: samples before the first forecast that counts: as many as the model reads in a window.
+        max_age: samples after which a state is older than any that the model was trained with, and is begun anew; None
+            for a model that was trained as it is run, its state carried on without end.
+    """
+
+    warm_up: int
+    max_age: int | None = None
+
+
+@dataclass(frozen=True)
 class BundleManifest:
     """The manifest of a bundle.
 
@@ -178,6 +146,7 @@ class BundleManifest:
         accuracy: test figures of the training report and its baselines, or empty.
         parity: the parity report's summary.
         provenance: versions, data and configuration that the bundle was made from.
+        state: when a streaming graph's state is begun anew; None without such a graph.
     """
 
     schema: str
@@ -193,6 +162,7 @@ class BundleManifest:
     accuracy: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    state: StatePolicy | None = None
 
     def __post_init__(self) -> None:
         self._check_graphs()
@@ -208,6 +178,7 @@ class BundleManifest:
             check_signal(self.signal, self.graphs, "manifest.json: signal", BundleError)
         if not 1 <= self.window_length <= LARGEST:
             raise BundleError("manifest.json: window_length", got=self.window_length, allowed="1 or more")
+        self._check_state()
 
     def _check_graphs(self) -> None:
         keys = [(entry.name, entry.precision) for entry in self.graphs]
@@ -227,6 +198,15 @@ class BundleManifest:
                 what = f"manifest.json: the {entry.name} graph in {entry.precision}"
                 raise BundleError(what, got="other tensors or sizes", allowed=f"those in {first.precision}")
 
+    def _check_state(self) -> None:
+        if self.state is None:
+            return
+        if all(entry.name != "streaming" for entry in self.graphs):
+            raise BundleError("manifest.json: state", got="a policy", allowed="nothing without a streaming graph")
+        for name, samples in (("warm_up", self.state.warm_up), ("max_age", self.state.max_age)):
+            if samples is not None and not 0 <= samples <= LARGEST:
+                raise BundleError(f"manifest.json: state: {name}", got=samples, allowed=f"0 to {LARGEST}")
+
     def _check_model(self) -> None:
         if self.model is None:
             return
@@ -239,6 +219,12 @@ class BundleManifest:
                 got=f"{len(self.signal.channels)} channels and {len(self.signal.targets)} targets for a model of "
                 f"{shape[0]} and {shape[1]}",
                 allowed="as many of each in both",
+            )
+        if self.model.calendar_channels != self.signal.calendar_channels:
+            raise BundleError(
+                "manifest.json: signal and model do not fit",
+                got=f"{self.signal.calendar_channels} channels of the calendar",
+                allowed=f"{self.model.calendar_channels}",
             )
         for entry in self.graphs:
             if entry.signature != signature(entry.name, shape_from_spec(self.model)):

@@ -1,9 +1,11 @@
 """The shape of a model: enough to build the torch module again and to know every tensor of its graphs."""
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from toolkit.errors import ModelError
+from toolkit.errors import ModelError, RequestError
 
 Layout = Literal["batch-major", "time-major"]
 Cell = Literal["lstm", "gru"]
@@ -13,6 +15,9 @@ ChannelMixing = Literal["joint", "independent"]
 
 LARGEST = 1_000_000
 """Of every size: far beyond a gateway, and small enough that their products stay numbers."""
+
+MEDIAN = 0.5
+"""The quantile that is the forecast itself."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,11 @@ class ModelSpec:
         patch_length: samples that one step reads side by side.
         channel_mixing: `joint`: every step sees all channels; `independent`: each channel runs by itself.
         target_channels: for each target its channel; empty means the first ones.
+        streaming: whether it was trained as it is run sample by sample, its state carried on.
+        quantiles: of what may come, rising, each strictly between 0 and 1, the median among them, which is the
+            forecast; empty means a forecast alone.
+        class_names: of a classifier's classes, in the order of its logits; empty where nobody named them.
+        calendar_channels: how many of the last channels are computed from the time: window normalisation leaves them.
     """
 
     input_size: int
@@ -59,6 +69,10 @@ class ModelSpec:
     patch_length: int = 1
     channel_mixing: ChannelMixing = "joint"
     target_channels: tuple[int, ...] = ()
+    quantiles: tuple[float, ...] = ()
+    class_names: tuple[str, ...] = ()
+    calendar_channels: int = 0
+    streaming: bool = False
 
     def __post_init__(self) -> None:
         least = {"horizon": 0, "targets": 0, "classes": 2} if self.classes else {"classes": 0}
@@ -71,10 +85,14 @@ class ModelSpec:
         if self.classes and (self.horizon or self.targets):
             raise ModelError("model: a classifier forecasts nothing", got=f"{self.horizon} steps", allowed="horizon 0")
         self._check_window()
+        self._check_names()
+        check_quantiles(self.quantiles, "model: quantiles", ModelError, forecasts=not self.classes)
         if not 0.0 <= self.dropout < 1.0:
             raise ModelError("model: dropout", got=self.dropout, allowed="0 up to, not including, 1")
 
     def _check_window(self) -> None:
+        if self.streaming and (self.needs_window or self.bidirectional):
+            raise ModelError("model: what needs a whole window was not trained sample by sample", got="streaming")
         if self.needs_window and self.head == "every":
             raise ModelError(
                 "model: an answer after every step needs no window",
@@ -89,6 +107,21 @@ class ModelSpec:
         if channels and (len(channels) != self.targets or not all(0 <= c < self.input_size for c in channels)):
             raise ModelError("model: target_channels", got=list(channels), allowed=f"{self.targets} of the channels")
 
+    def _check_names(self) -> None:
+        names = self.class_names
+        if names and (len(names) != self.classes or len(set(names)) != len(names)):
+            got = f"{len(set(names))} names for {self.classes} classes"
+            raise ModelError("model: class_names", got=got, allowed="one for each class")
+        channels = set(self.target_channels or range(self.targets))
+        left = range(self.input_size - self.calendar_channels, self.input_size)
+        if not 0 <= self.calendar_channels <= self.input_size or channels & set(left):
+            raise ModelError(
+                "model: calendar_channels", got=self.calendar_channels, allowed="channels at the end, no target"
+            )
+        if self.calendar_channels and self.channel_mixing == "independent":
+            what = "model: channels of the calendar tell nothing where each channel runs by itself"
+            raise ModelError(what, fix="model.channel_mixing = 'joint', or no data.calendar")
+
     @property
     def needs_window(self) -> bool:
         """Whether an answer is about a window as a whole, so that no sample can be answered by itself."""
@@ -101,10 +134,35 @@ class ModelSpec:
 
     @property
     def output_size(self) -> int:
-        """Width of the linear layer: horizon x targets, or classes."""
-        return self.classes or self.horizon * self.targets
+        """Width of the linear layer: horizon x targets x quantiles, or classes."""
+        return self.classes or self.horizon * self.targets * max(len(self.quantiles), 1)
 
     @property
     def batch_first(self) -> bool:
         """torch's word for the layout."""
         return self.layout == "batch-major"
+
+
+def check_quantiles(
+    quantiles: Sequence[float], where: str, error: type[RequestError], *, forecasts: bool = True
+) -> None:
+    """Refuses quantiles that name no interval around a forecast; none at all are fine.
+
+    Args:
+        quantiles: to be checked.
+        where: the name of the setting, for the message.
+        error: the class of error to raise.
+        forecasts: whether the model has a forecast for an interval to lie around.
+
+    Raises:
+        RequestError: of the class `error`.
+    """
+    if not quantiles:
+        return
+    if not forecasts:
+        raise error(f"{where} lie around a forecast", got="a model without one", allowed="horizon and targets")
+    edges = (0.0, *quantiles, 1.0)
+    rising = all(low < high for low, high in itertools.pairwise(edges))
+    if not rising or MEDIAN not in quantiles or len(quantiles) < 2:
+        allowed = f"two or more rising numbers strictly between 0 and 1, {MEDIAN} among them"
+        raise error(where, got=list(quantiles), allowed=allowed, fix="for example [0.1, 0.5, 0.9]")

@@ -35,6 +35,58 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class IntervalScores:
+    """What the quantiles of a forecast are worth, over all windows, horizon steps and targets.
+
+    Attributes:
+        quantiles: rising; the interval lies between the outermost.
+        nominal: the part of the readings that the interval promises to hold.
+        coverage: the part that it holds.
+        width: its mean width, in `unit`.
+        unit: of the one target; of several `standard deviations`, or `mixed units` where no scale is known.
+        pinball: the mean pinball loss over quantiles, in standard deviations, or raw where no scale is known.
+        below: for each quantile the part of the readings at or below it.
+        width_per_target: the mean width for each target, in that target's unit.
+    """
+
+    quantiles: tuple[float, ...]
+    nominal: float
+    coverage: float
+    width: float
+    unit: str
+    pinball: float
+    below: tuple[float, ...]
+    width_per_target: dict[str, float]
+
+    @property
+    def sentence(self) -> str:
+        """Coverage and width: either is worth nothing without the other."""
+        covers = f"{100 * self.nominal:.3g} % interval covers {100 * self.coverage:.1f} % of the readings"
+        return f"{covers}, mean width {self.width:.4g} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True)
+class SeedScores:
+    """One of several trainings that differ by their seed alone.
+
+    Attributes:
+        seed: of its weights, shuffling and dropout.
+        validation_loss: of its best epoch.
+        test_standardised: errors on the test windows.
+        epochs: epochs run.
+        best_epoch: the epoch whose weights were scored.
+        kept: whether its weights are those of the run.
+    """
+
+    seed: int
+    validation_loss: float
+    test_standardised: Errors
+    epochs: int
+    best_epoch: int
+    kept: bool
+
+
+@dataclass(frozen=True)
 class TrainingReport:
     """`training.json`.
 
@@ -51,6 +103,11 @@ class TrainingReport:
         windows: how many windows each part had.
         verdict: one sentence: which baselines it beats or loses to.
         environment: versions and machine.
+        seeds: each training, where there were several; the other figures are those of the one that is kept.
+        streaming: errors of the forecasts after the same samples by a state that is carried on from one to the next,
+            where the model has a streaming graph; `test` is by whole windows.
+        notes: what the table was given that its file does not hold, such as readings held over a gap.
+        interval: of a model with quantiles, what they are worth on the test windows.
     """
 
     test: Errors
@@ -65,6 +122,10 @@ class TrainingReport:
     windows: dict[str, int]
     verdict: str
     environment: dict[str, Any]
+    seeds: tuple[SeedScores, ...] = ()
+    streaming: Scores | None = None
+    notes: tuple[str, ...] = ()
+    interval: IntervalScores | None = None
     schema: str = "training/1"
 
 
@@ -85,6 +146,7 @@ class EvaluationReport:
         season: samples in one season of the seasonal baseline.
         verdict: one sentence: which baselines it beats or loses to.
         environment: versions and machine.
+        interval: of a model with quantiles, what they are worth on these windows.
     """
 
     name: str
@@ -98,6 +160,7 @@ class EvaluationReport:
     season: int
     verdict: str
     environment: dict[str, Any]
+    interval: IntervalScores | None = None
     schema: str = "evaluation/1"
 
 

@@ -3,10 +3,13 @@
 import json
 from collections.abc import Iterable, Sequence
 
+from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import METADATA_PREFIX, Axis, TensorSpec
-from toolkit.contract.manifest import BundleManifest, GraphEntry
-from toolkit.contract.records import encode
-from toolkit.errors import BundleError
+from toolkit.contract.manifest import BundleManifest
+from toolkit.contract.model_spec import ModelSpec
+from toolkit.contract.records import decode, encode
+from toolkit.contract.signals import SignalSpec
+from toolkit.errors import BundleError, RequestError
 from toolkit.runtime.graph_warnings import stored_tensors
 from toolkit.runtime.graph_wiring import QUANTISED_LSTM
 from toolkit.runtime.onnx_compatibility import ONNX, newest_of, oldest_reader, reads
@@ -88,7 +91,7 @@ def _check_metadata(file: OnnxFile, entry: GraphEntry, manifest: BundleManifest,
     """What the graph says of itself must be what the manifest says: swapped channels fit every shape."""
     said = {each.key: each.value for each in file.metadata}
     wanted = {"signal": manifest.signal, "model": manifest.model, "provenance": manifest.provenance}
-    other = [key for key, value in wanted.items() if _parsed(said.get(METADATA_PREFIX + key, "null")) != encode(value)]
+    other = [key for key, value in wanted.items() if not _says(said.get(METADATA_PREFIX + key, "null"), value)]
     if said.get(METADATA_PREFIX + "graph") != entry.name:
         other.append("graph")
     if other:
@@ -96,8 +99,12 @@ def _check_metadata(file: OnnxFile, entry: GraphEntry, manifest: BundleManifest,
         raise BundleError(what, got=f"another {other[0]}", fix=FIX)
 
 
-def _parsed(text: str) -> object:
+def _says(text: str, wanted: object) -> bool:
+    """Whether a JSON text means that; a bundle of before a setting existed means the setting's default."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text  # no text stands for a table
+        said = json.loads(text)
+        if isinstance(said, dict) and isinstance(wanted, (SignalSpec, ModelSpec)):
+            return decode(type(wanted), said, "metadata", BundleError) == wanted
+    except (ValueError, RecursionError, RequestError):
+        return False  # no text stands for a table
+    return bool(said == encode(wanted))

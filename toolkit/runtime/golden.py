@@ -6,25 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import ANY_SIZE, GraphName
-from toolkit.contract.manifest import GOLDEN, GraphEntry
+from toolkit.contract.graph_entry import GraphEntry
+from toolkit.contract.graph_io import ANY_SIZE, GraphName, figure_axis
+from toolkit.contract.manifest import GOLDEN
 from toolkit.errors import BundleError, GoldenError, InputError
 from toolkit.runtime.bundle import Bundle
-from toolkit.runtime.golden_manifest import check_series, check_sizes, check_states, check_tolerances
+from toolkit.runtime.golden_case import GoldenCase
+from toolkit.runtime.golden_manifest import allowed_of, check_series, check_sizes, check_states, check_tolerances
 from toolkit.runtime.predictors import GuardedGraph, check_feed
 from toolkit.runtime.session import SessionPolicy
 
 Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class GoldenCase:
-    """One call: what goes in and what must come out, by tensor name."""
-
-    graph: GraphName
-    name: str
-    inputs: dict[str, Array]
-    outputs: dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -131,13 +123,14 @@ def _judge(entry: GraphEntry, case: GoldenCase, output: str, got: Array) -> Gold
     expected = case.outputs[output]
     if got.shape != expected.shape:
         raise BundleError(f"{GOLDEN}: case {case.name!r} does not fit the {entry.name} graph", got=list(got.shape))
-    tolerance = np.asarray(entry.golden_atol[output])
-    if tolerance.shape not in ((1,), got.shape[-1:]):  # a last axis of any size is beyond the manifest's own check
-        got_figures, allowed = len(tolerance), f"1, or {got.shape[-1]}"
+    figures = len(entry.golden_atol[output])
+    targets = got.shape[figure_axis(entry.signature.output(output))] if got.shape else 1
+    if figures not in (1, targets):  # an axis of any size is beyond the manifest's own check
+        allowed = f"1, or {targets}"
         raise BundleError(
-            f"manifest.json: golden_atol of {output} of the {entry.name} graph", got=got_figures, allowed=allowed
+            f"manifest.json: golden_atol of {output} of the {entry.name} graph", got=figures, allowed=allowed
         )
     difference = np.abs(got.astype(np.float64) - expected.astype(np.float64))
     # NaN must not slip through a comparison that is false either way.
-    worst = float(np.max(np.where(np.isfinite(difference), difference, np.inf) / tolerance))
+    worst = float(np.max(np.where(np.isfinite(difference), difference, np.inf) / allowed_of(entry, output)))
     return GoldenResult(entry.name, case.name, output, worst, entry.precision)

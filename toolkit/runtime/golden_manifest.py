@@ -1,19 +1,16 @@
 """What the golden vectors can tell of a manifest that was changed by hand: no hash covers the manifest itself."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import GraphSignature, TensorSpec
-from toolkit.contract.manifest import GraphEntry, Precision
+from toolkit.contract.graph_entry import GraphEntry, Precision
+from toolkit.contract.graph_io import GraphSignature, TensorSpec, figure_axis
 from toolkit.errors import BundleError
+from toolkit.runtime.golden_case import GoldenCase
 from toolkit.runtime.predictors import Array, Feed, GuardedGraph
 from toolkit.runtime.stream import part_of, run_in_pieces
-
-if TYPE_CHECKING:
-    from toolkit.runtime.golden import GoldenCase
 
 LARGEST_PART: Mapping[Precision, float] = {"fp32": 1 / 50, "fp16": 1 / 4, "int8": 1 / 2}
 """Of the range of the expected answers, the largest tolerance that still means something.
@@ -37,7 +34,7 @@ def golden_sizes(window_length: int) -> dict[str, tuple[int, int]]:
     return {"window": (3, window_length), "rough": (2, window_length + 1), "short": (1, 2)}
 
 
-def check_sizes(case: "GoldenCase", entry: GraphEntry, window_length: int) -> None:
+def check_sizes(case: GoldenCase, entry: GraphEntry, window_length: int) -> None:
     """Whether a case has the sizes that `min_sizes`, `max_sizes` and `window_length` lead to.
 
     Raises:
@@ -60,7 +57,7 @@ def check_sizes(case: "GoldenCase", entry: GraphEntry, window_length: int) -> No
         )
 
 
-def check_tolerances(entry: GraphEntry, cases: Sequence["GoldenCase"]) -> None:
+def check_tolerances(entry: GraphEntry, cases: Sequence[GoldenCase]) -> None:
     """Whether the tolerances are small enough to tell a wrong answer.
 
     Args:
@@ -81,7 +78,13 @@ def check_tolerances(entry: GraphEntry, cases: Sequence["GoldenCase"]) -> None:
                 )
 
 
-def check_states(graph: GuardedGraph, entry: GraphEntry, cases: Sequence["GoldenCase"]) -> None:
+def allowed_of(entry: GraphEntry, name: str) -> NDArray[np.float64]:
+    """The tolerances of an output, in axes that broadcast with it."""
+    after = -1 - figure_axis(entry.signature.output(name))  # axes behind that of the targets
+    return np.asarray(entry.golden_atol[name]).reshape(-1, *(1,) * after)
+
+
+def check_states(graph: GuardedGraph, entry: GraphEntry, cases: Sequence[GoldenCase]) -> None:
     """Whether a stream in two calls answers as in one, with the states fed back as the manifest says.
 
     Asked in fp32 alone: an int8 graph rounds by the numbers of the whole call.
@@ -107,7 +110,7 @@ def check_states(graph: GuardedGraph, entry: GraphEntry, cases: Sequence["Golden
         )
 
 
-def check_series(graph: GuardedGraph, entry: GraphEntry, cases: Sequence["GoldenCase"]) -> None:
+def check_series(graph: GuardedGraph, entry: GraphEntry, cases: Sequence[GoldenCase]) -> None:
     """Whether one series alone is answered as among others, unless the manifest says that it is not.
 
     Raises:
@@ -129,10 +132,12 @@ def check_series(graph: GuardedGraph, entry: GraphEntry, cases: Sequence["Golden
         )
 
 
-def _bounds(entry: GraphEntry, cases: Sequence["GoldenCase"], name: str) -> NDArray[np.float64]:
+def _bounds(entry: GraphEntry, cases: Sequence[GoldenCase], name: str) -> NDArray[np.float64]:
     """The largest tolerance for each figure of an output; NaN, which bounds nothing, where an answer is not finite."""
-    width = len(entry.golden_atol[name])
-    columns = np.concatenate([case.outputs[name].astype(np.float64).reshape(-1, width) for case in cases])
+    width, axis = len(entry.golden_atol[name]), figure_axis(entry.signature.output(name))
+    answers = (case.outputs[name].astype(np.float64) for case in cases)
+    ordered = (np.moveaxis(each, axis, -1) if each.ndim else each for each in answers)  # the targets last
+    columns = np.concatenate([each.reshape(-1, width) for each in ordered])
     with np.errstate(invalid="ignore"):
         spread = columns.max(axis=0) - columns.min(axis=0)
         rounding = ROUNDING_ULPS * np.spacing(np.float32(max(_largest(case.outputs) for case in cases)))
@@ -167,7 +172,7 @@ def _wrong(entry: GraphEntry, got: Feed, wanted: Feed, part: float = 0.0) -> str
     """The first output that is far beyond its tolerance, and by more than a part of its largest number; or ""."""
     for name, array in got.items():
         largest = float(np.abs(wanted[name]).max(initial=0.0))
-        allowed = np.maximum(FAR_BEYOND * np.asarray(entry.golden_atol[name]), part * largest)
+        allowed = np.maximum(FAR_BEYOND * allowed_of(entry, name), part * largest)
         if array.shape != wanted[name].shape or not (np.abs(array - wanted[name]) <= allowed).all():
             return name
     return ""
