@@ -9,6 +9,7 @@
     │   ├── BundleError        a bundle or run folder that is damaged, unfinished or not one
     │   ├── OutputError        a place that cannot be written
     │   └── MissingExtraError  a command whose optional packages are not installed
+    ├── TrainingInterruptedError  Ctrl-C while training, its checkpoints kept: exit status 130
     └── CheckFailedError       it ran, and a check failed: exit status 1
         ├── GateError          a graph that breaks the contract
         ├── ParityError        a graph that does not compute what the module computes
@@ -85,3 +86,20 @@ class ParityError(CheckFailedError):
 
 class GoldenError(CheckFailedError):
     """A bundle that answers otherwise on this machine than where it was made."""
+
+
+class TrainingInterruptedError(ToolkitError):
+    """Ctrl-C while training, after at least one epoch.
+
+    Args:
+        run: the run folder to be.
+        epochs: whose work is kept.
+    """
+
+    exit_status = 130
+
+    def __init__(self, run: object, epochs: int) -> None:
+        fix = f"go on with lstm-edge train --resume --run {run}"
+        super().__init__(
+            f"training was interrupted; {epochs} {'epoch is' if epochs == 1 else 'epochs are'} kept", fix=fix
+        )

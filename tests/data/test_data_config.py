@@ -13,6 +13,7 @@ from toolkit.errors import ConfigError
         ({"targets": ()}, "data.targets names no column; fix: .*--target"),
         ({"interval_s": 0.0}, "data.interval_s; got 0.0; allowed: more than 0"),
         ({"interval_s": float("nan")}, "data.interval_s; got nan"),
+        ({"gaps": {"p": "hold"}}, "data.gaps.p; got 'hold'; allowed: break, hold:N or interpolate:N"),
         ({"season": 0}, "data.season; got 0; allowed: 1 to the window length, 12"),
         ({"season": 13}, "data.season; got 13"),
         ({"split": (0.7, 0.3)}, r"data.split; got \[0.7, 0.3\]; allowed: three positive fractions"),

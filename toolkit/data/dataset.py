@@ -1,16 +1,18 @@
 """A table cut into training, validation and test windows, held as one contiguous tensor."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toolkit.contract.signals import Channel, SignalSpec, channel_from_name
+from toolkit.contract.signals import BREAK, CALENDAR, SignalSpec, channel_from_name
 from toolkit.data.config import DataConfig
-from toolkit.data.tables import SensorTable, units_of
+from toolkit.data.labels import class_codes, classes_of
+from toolkit.data.table_notes import notes_of
+from toolkit.data.tables import SensorTable, of_channels, units_of
 from toolkit.errors import DataError
 from toolkit.signal.windows import PARTS, part_by_borders, part_by_fraction, window_starts
 
@@ -29,6 +31,9 @@ class ForecastDataset:
         segments: numbers of the unbroken series, int64 `[rows]`.
         window_length: samples of input.
         horizon: samples of forecast.
+        notes: what the table was given that its file does not hold.
+        class_names: of a classifier's classes; empty for a forecaster. Its `horizon` is 0 and it has no targets.
+        labels: for each row the place of its class in `class_names`, or -1, int64 `[rows]`; empty for a forecaster.
     """
 
     signal: SignalSpec
@@ -40,11 +45,20 @@ class ForecastDataset:
     segments: Tensor
     window_length: int
     horizon: int
+    notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    labels: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     @property
     def target_indices(self) -> list[int]:
         """For each target its channel."""
         return list(self.signal.target_indices)
+
+    def on(self, device: torch.device) -> "ForecastDataset":
+        """The same, the readings and the windows' rows on that device."""
+        starts = {part: rows.to(device) for part, rows in self.starts.items()}
+        moved = {name: getattr(self, name).to(device) for name in ("rows", "segments", "labels")}
+        return replace(self, starts=starts, **moved)
 
     def gather(self, starts: Tensor) -> tuple[Tensor, Tensor]:
         """Windows that begin at these rows.
@@ -52,9 +66,13 @@ class ForecastDataset:
         Returns:
             Inputs `[windows, window_length, channels]` and what came next `[windows, horizon, targets]`, raw.
         """
-        steps = torch.arange(self.window_length + self.horizon)
+        steps = torch.arange(self.window_length + self.horizon, device=self.rows.device)
         both = self.rows[starts[:, None] + steps]  # [windows, window_length + horizon, channels]
         return both[:, : self.window_length], both[:, self.window_length :, self.target_indices]
+
+    def labels_of(self, starts: Tensor) -> Tensor:
+        """The classes of the windows that begin at these rows, those of their last rows: int64 `[windows]`."""
+        return self.labels[starts + self.window_length - 1]
 
     def batches(self, part: str, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All windows of a part in time order, `batch_size` at a time, none dropped."""
@@ -69,10 +87,11 @@ def build_dataset(table: SensorTable, config: DataConfig) -> ForecastDataset:
         DataError: a part without a window, or a channel that is constant over the training rows.
     """
     parts = parts_of(table, config)
-    starts = {name: _starts(table, parts, number, config) for number, name in enumerate(PARTS)}
     train = parts == 0
-    mean, std = table.values[train].mean(axis=0), table.values[train].std(axis=0)
-    _check_varies(table, train, std)
+    table = _varying(table, train, config)
+    class_names, labels = _classes(table, parts)
+    starts = {name: _starts(table, parts, number, config, labels) for number, name in enumerate(PARTS)}
+    mean, std = _scaling(table, train)
     return ForecastDataset(
         _signal(table, config),
         torch.from_numpy(table.values.astype(np.float32)),
@@ -82,7 +101,10 @@ def build_dataset(table: SensorTable, config: DataConfig) -> ForecastDataset:
         torch.from_numpy(train),
         torch.from_numpy(table.segments),
         config.window_length,
-        config.horizon,
+        0 if class_names else config.horizon,
+        notes_of(table),
+        class_names,
+        torch.from_numpy(labels),
     )
 
 
@@ -114,18 +136,65 @@ def test_stretches(dataset: ForecastDataset, count: int, length: int) -> Tensor:
 
 def _signal(table: SensorTable, config: DataConfig) -> SignalSpec:
     units = units_of(table.channel_names, config.units)
+    gaps = table.gaps or (BREAK,) * len(units)
     channels = tuple(
-        Channel(name, channel_from_name(name).variable, channel_from_name(name).feature, unit)
-        for name, unit in zip(table.channel_names, units, strict=True)
+        replace(channel_from_name(name, unit), gap=gap)
+        for name, unit, gap in zip(table.channel_names, units, gaps, strict=True)
     )
-    return SignalSpec(channels, config.targets, table.interval_s)
+    zone = config.timezone or "UTC"
+    return SignalSpec(channels, config.targets, table.interval_s, table.sampling, table.min_samples, zone)
 
 
-def _starts(table: SensorTable, parts: NDArray[np.int64], number: int, config: DataConfig) -> Tensor:
-    stride = config.stride if number == 0 else 1
-    starts = window_starts(
-        table.segments, parts, number, window_length=config.window_length, horizon=config.horizon, stride=stride
-    )
+def _scaling(table: SensorTable, train: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each channel over the training rows.
+
+    Channels of the calendar keep their -1 to 1: half a year's training rows would stretch the other half far beyond.
+    """
+    mean, std = table.values[train].mean(axis=0), table.values[train].std(axis=0)
+    calendar = np.array([channel_from_name(name).variable == CALENDAR for name in table.channel_names])
+    return np.where(calendar, 0.0, mean), np.where(calendar, 1.0, std)
+
+
+def _classes(table: SensorTable, parts: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Names of the classes and the class of each row; both empty where the table has no label."""
+    if table.labels is None:
+        return (), np.empty(0, np.int64)
+    names = classes_of(table.labels, parts == 0, table.file_name)
+    return names, class_codes(table.labels, names, parts >= 0, table.file_name)
+
+
+def class_starts(
+    rows: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], part: int, window: int, stride: int = 1
+) -> NDArray[np.int64]:
+    """First rows of the windows whose last row lies in `part` and has a class; what comes after it does not matter.
+
+    Args:
+        rows: number of the unbroken series, part and class of each, int64 `[rows]`.
+        part: the number of one.
+        window: samples of input.
+        stride: every how many rows a window may start.
+    """
+    segments, parts, labels = rows
+    starts = window_starts(segments, parts, part, window_length=window - 1, horizon=1, stride=stride)
+    chosen: NDArray[np.int64] = starts[labels[starts + window - 1] >= 0]
+    return chosen
+
+
+def _starts(
+    table: SensorTable, parts: NDArray[np.int64], number: int, config: DataConfig, labels: NDArray[np.int64]
+) -> Tensor:
+    stride, window, horizon = (config.stride if number == 0 else 1), config.window_length, config.horizon
+    if labels.size:
+        starts = class_starts((table.segments, parts, labels), number, window, stride)
+    else:
+        starts = window_starts(table.segments, parts, number, window_length=window, horizon=horizon, stride=stride)
+    if labels.size and not starts.size:
+        raise DataError(
+            f"{table.file_name}: the {PARTS[number]} part has no window with a label",
+            got=f"{int((parts == number).sum())} rows, {int((labels[parts == number] >= 0).sum())} of them with one",
+            allowed=f"unbroken series of {window} rows or more, the last one with a label",
+            fix="give more rows, a shorter --window, or another data.split",
+        )
     if not starts.size:
         longest = int(np.bincount(table.segments).max())
         raise DataError(
@@ -137,19 +206,27 @@ def _starts(table: SensorTable, parts: NDArray[np.int64], number: int, config: D
     return torch.from_numpy(starts)
 
 
-def _check_varies(
-    table: SensorTable,
-    train: NDArray[np.bool_],
-    std: NDArray[np.float64],
-) -> None:
-    """A channel must vary by more than float32, in which the model reads it, can resolve."""
+def _varying(table: SensorTable, train: NDArray[np.bool_], config: DataConfig) -> SensorTable:
+    """A channel must vary by more than float32, in which the model reads it, can resolve; or it is left out."""
+    _, std = _scaling(table, train)  # the calendar may stand still: it is known to move on
     step = np.spacing(np.abs(table.values[train]).max(axis=0).astype(np.float32)).astype(np.float64)
-    flat = np.flatnonzero(std <= step)
-    if flat.size:
-        name = table.channel_names[int(flat[0])]
-        raise DataError(
-            f"{table.file_name}: the channel {name!r} is constant over the training rows",
-            got=f"standard deviation {std[flat[0]]:.3g}",
-            allowed=f"more than {step[flat[0]]:.3g}, one float32 step",
-            fix=f"leave it out with --exclude {name}",
-        )
+    flat = [int(place) for place in np.flatnonzero(std <= step)]
+    refused = [place for place in flat if config.constant == "error" or table.channel_names[place] in config.targets]
+    if refused or len(flat) == len(table.channel_names):
+        place = (refused or flat)[0]
+        raise _constant(table, place, f"{std[place]:.3g}", f"{step[place]:.3g}", config)
+    if not flat:
+        return table
+    names = [name for place, name in enumerate(table.channel_names) if place not in flat]
+    return replace(of_channels(table, names), left_out=tuple(table.channel_names[place] for place in flat))
+
+
+def _constant(table: SensorTable, place: int, std: str, step: str, config: DataConfig) -> DataError:
+    name = table.channel_names[place]
+    fix = f"leave it out with --exclude {name}, or all such channels with --set data.constant=drop"
+    return DataError(
+        f"{table.file_name}: the channel {name!r} is constant over the training rows",
+        got=f"standard deviation {std}",
+        allowed=f"more than {step}, one float32 step",
+        fix="name another target, or give other rows" if name in config.targets else fix,
+    )

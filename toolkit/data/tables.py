@@ -1,27 +1,38 @@
 """Reads a table of sensor readings from CSV or Parquet, and refuses what it would have to guess."""
 
-import csv
-import hashlib
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from toolkit.contract.records import nearest
-from toolkit.contract.signals import SignalSpec, channel_from_name, variable_major
+from toolkit.contract.records import decode, nearest
+from toolkit.contract.signals import BREAK, Channel, Sampling, SignalSpec, channel_from_name, gap_policy
 from toolkit.data.config import DataConfig
-from toolkit.data.timestamps import epoch_microseconds
-from toolkit.errors import DataError
+from toolkit.data.feature_config import FeatureConfig
+from toolkit.data.gaps import (
+    EVERY,
+    GridRows,
+    grid_origins,
+    merge_places,
+    nearest_places,
+    policies_of,
+    policy_of,
+    whole_rows,
+)
+from toolkit.data.interval_table import channels_of, interval_rows, source_config
+from toolkit.data.labels import Labels, placed
+from toolkit.data.source import SourceFrame, leave_out, read_frame
+from toolkit.errors import ConfigError, DataError
+from toolkit.signal.calendar import calendar_channels, calendar_features, calendar_names
+from toolkit.signal.features import feature_unit
 from toolkit.signal.windows import GAP_INTERVALS, segment_ids
 
-NULL_WORDS = ["", "NA", "N/A", "n/a", "null", "NULL", "None", "-"]
 LARGEST = float(np.finfo(np.float32).max)
 """The model reads float32: a reading beyond this would be infinite there."""
-LONGEST_HEADER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,14 @@ class SensorTable:
         segments: for each row the number of its unbroken series, int64 `[rows]`.
         interval_s: seconds between rows.
         dropped_rows: rows left out because a reading was missing.
+        gaps: the gap policy of each channel.
+        filled: readings that a gap policy made up, by channel, for channels whose policy makes any.
+        merged_rows: rows that gave way to a later one nearest to the same place of the grid.
+        sampling: whether the file held rows, or raw samples of which these are the features.
+        min_samples: of an interval of raw samples.
+        labels: what each row is called, where `data.label` names a column.
+        bad_quality: readings left out because their quality was not good.
+        left_out: channels left out because they never change on the training rows.
     """
 
     file_name: str
@@ -51,247 +70,247 @@ class SensorTable:
     segments: NDArray[np.int64]
     interval_s: float
     dropped_rows: int
+    gaps: tuple[str, ...] = ()
+    filled: dict[str, int] = field(default_factory=dict)
+    merged_rows: int = 0
+    sampling: Sampling = "rows"
+    min_samples: int = 1
+    labels: Labels | None = None
+    bad_quality: int = 0
+    left_out: tuple[str, ...] = ()
 
 
-def read_table(config: DataConfig) -> SensorTable:
+def read_table(config: DataConfig, features: FeatureConfig | None = None) -> SensorTable:
     """Reads and checks the table that `config` names.
 
+    Args:
+        config: the file, its columns, and what a missing reading does.
+        features: what becomes of raw samples; None where each row holds the channels as they are.
+
     Raises:
+        ConfigError: `config` and `features` contradict each other.
         DataError: no such file, not a table, a column that is not there, text among numbers, times that do not
             rise, or a missing reading while `config.missing` is `error`. The message names file, row and column.
     """
-    path = Path(config.file)
-    frame = _read_frame(path)
-    names = _channel_names(frame, config, path.name)
-    times = epoch_microseconds(frame[config.timestamp], path.name)
-    assets, asset_names = _asset_codes(frame, config)
-    values = np.column_stack([_numbers(frame[name], path.name) for name in names])
-    keep = _rows_to_keep(values, names, config, path.name)
-    # Stable: rows of one asset keep the file's order, so that times which do not rise are still seen.
-    order = np.argsort(assets, kind="stable")
-    dropped = np.cumsum(~keep[order])[keep[order]]  # rows left out before each kept one
-    rows = order[keep[order]]
-    assets, times, values = assets[rows], times[rows], values[rows]
-    _check_order(times, assets, rows, path.name, asset_names)
-    interval_us = _interval_us(config, times, assets, path.name)
+    return with_calendar(_readings(config, features), config.calendar, config.timezone or "UTC")
+
+
+def with_calendar(table: SensorTable, features: Sequence[str], timezone: str) -> SensorTable:
+    """The same with what the time alone tells, behind the other channels: see `toolkit.signal.calendar`."""
+    if not features:
+        return table
+    names = calendar_names(features)
+    columns = calendar_channels(table.times_us, features, timezone)
+    return replace(
+        table,
+        values=np.hstack([table.values, columns]),
+        channel_names=(*table.channel_names, *names),
+        gaps=(*table.gaps, *(BREAK for _ in names)),
+    )
+
+
+def _readings(config: DataConfig, features: FeatureConfig | None) -> SensorTable:
+    if features is not None:
+        return _of_samples(config, features)
+    source = read_frame(config)
+    _check_named("data.gaps", config.gaps, source.columns.columns, source.names)
+    if any(text != BREAK for text in policies_of(source.columns.columns, config.gaps)):
+        return _of_rows_on_grid(source, config)
+    return _of_rows(source, config)
+
+
+def _of_rows(source: SourceFrame, config: DataConfig) -> SensorTable:
+    """Rows as they stand; one that lacks a reading is left out and ends its series."""
+    values = source.columns.fill_null(float("nan")).to_numpy()
+    names = tuple(source.columns.columns)
+    keep = _rows_to_keep(_bad_readings(values, source, config), source)
+    dropped = np.cumsum(~keep)[keep]  # rows left out before each kept one
+    assets, times, values = source.assets[keep], source.times_us[keep], values[keep]
+    interval_us = _interval_us(config, times, assets, source.names)
     # A row that was left out breaks its series as another asset would, however short the step across it is.
     segments = segment_ids(assets + dropped, times, int(GAP_INTERVALS * interval_us))
     return SensorTable(
-        path.name,
-        _sha256(path),
+        source.names,
+        source.sha256,
         names,
-        asset_names,
+        source.asset_names,
         assets,
         times,
-        values,
+        np.ascontiguousarray(values),
         segments,
         interval_us / 1e6,
         int(keep.size - keep.sum()),
+        policies_of(names, config.gaps),
+        labels=None if source.labels is None else source.labels.of_rows(np.flatnonzero(keep)),
+        bad_quality=source.bad_quality,
     )
 
 
-def read_channels(file: Path, timestamp: str, signal: SignalSpec, asset: str | None = None) -> SensorTable:
-    """A table's columns in the order of a signal's channels; where a reading is missing the series breaks.
+def _labelled(table: SensorTable, source: SourceFrame, early_us: float, late_us: float) -> SensorTable:
+    """The same with the last label that stands so near the time of each row."""
+    if source.labels is None:
+        return table
+    reach = math.ceil(early_us), math.ceil(late_us)
+    labels = placed(source.labels, source.assets, source.times_us, (table.assets, table.times_us), reach)
+    return replace(table, labels=labels)
+
+
+def _of_rows_on_grid(source: SourceFrame, config: DataConfig) -> SensorTable:
+    """Rows at the nearest places of a grid for each asset, gaps filled as the policies say."""
+    values = source.columns.fill_null(float("nan")).to_numpy()
+    values = np.where(_bad_readings(values, source, config), np.nan, values)
+    interval_us = _interval_us(config, source.times_us, source.assets, source.names)
+    origins = grid_origins(source.assets, source.times_us, len(source.asset_names))
+    places = nearest_places(source.times_us - origins[source.assets], interval_us)
+    rows, merged = merge_places(GridRows(source.assets, places, values))
+    table = _on_grid(source, tuple(source.columns.columns), config, rows, interval_us)
+    table = replace(table, times_us=table.times_us + origins[table.assets], merged_rows=merged)
+    return _labelled(table, source, interval_us / 2, interval_us / 2)
+
+
+def _of_samples(config: DataConfig, features: FeatureConfig) -> SensorTable:
+    """Features of raw samples over intervals, gaps filled as the policies say."""
+    source = read_frame(source_config(config, features))
+    names = channels_of(source, config, features)
+    for where, by_name in (("data.units", config.units), ("data.gaps", config.gaps)):
+        _check_named(where, by_name, names, source.names)
+    table = _on_grid(source, names, config, interval_rows(source, features), features.interval_us)
+    table = replace(table, sampling="samples", min_samples=features.min_samples)
+    return _labelled(table, source, 0, features.interval_us)
+
+
+def _on_grid(
+    source: SourceFrame, names: tuple[str, ...], config: DataConfig, rows: GridRows, interval_us: float
+) -> SensorTable:
+    """Times count from the grid's origin."""
+    gaps = policies_of(names, config.gaps)
+    whole = whole_rows(rows, [gap_policy(text, "data.gaps", ConfigError) for text in gaps])
+    kept = whole.rows
+    if not kept.places.size:
+        raise _nothing_whole(source)
+    return SensorTable(
+        source.names,
+        source.sha256,
+        names,
+        source.asset_names,
+        kept.assets,
+        np.rint(kept.places * interval_us).astype(np.int64),
+        kept.values,
+        segment_ids(kept.assets, kept.places, 1),
+        interval_us / 1e6,
+        whole.dropped,
+        gaps,
+        {name: int(n) for name, text, n in zip(names, gaps, whole.filled, strict=True) if text != BREAK},
+        bad_quality=source.bad_quality,
+    )
+
+
+def read_channels(
+    file: Path | str | tuple[str, ...],
+    timestamp: str | tuple[str, ...],
+    signal: SignalSpec,
+    asset: str | None = None,
+    label: str | None = None,
+    *,
+    reading: Mapping[str, Any] | None = None,
+) -> SensorTable:
+    """A table's channels in the order of a signal's, as they were made in training: features, gaps and all.
+
+    Where a reading is missing and no gap policy of the signal fills it, the series breaks.
+
+    Args:
+        file: as `data.file`.
+        timestamp: as `data.timestamp`.
+        signal: the channels.
+        asset: as `data.asset`.
+        label: as `data.label`.
+        reading: how the file is read: settings of `[data]` that `toolkit.data.config.READING` names.
 
     Raises:
+        ConfigError: the signal names a feature that does not exist, or a setting is wrong.
         DataError: as `read_table`.
     """
     names = signal.channel_names
-    targets = signal.targets or names[:1]
-    config = DataConfig(
-        str(file), timestamp, targets, asset=asset, channels=names, interval_s=signal.interval_s, missing="break"
-    )
-    table = read_table(config)
+    samples = signal.sampling == "samples"
+    readings = signal.channels[: len(names) - signal.calendar_channels]
+    computed = calendar_features(names[len(readings) :], str(file))
+    settings = {
+        "file": str(file) if isinstance(file, Path) else file,
+        "timestamp": timestamp,
+        "targets": () if label else signal.targets or names[:1],
+        "asset": asset,
+        "channels": tuple(dict.fromkeys(channel.variable if samples else channel.name for channel in readings)),
+        "interval_s": signal.interval_s,
+        "missing": "break",
+        "gaps": {channel.name: channel.gap for channel in readings},
+        "timezone": signal.timezone if computed and signal.timezone != "UTC" else None,
+        "label": label,
+    }
+    config = decode(DataConfig, settings | dict(reading or {}), "data", ConfigError)
+    table = _readings(config, _features_of(readings, signal) if samples else None)
+    return of_channels(with_calendar(table, computed, signal.timezone), names)
+
+
+def of_channels(table: SensorTable, names: Sequence[str]) -> SensorTable:
+    """The same with these channels alone, in this order."""
     order = [table.channel_names.index(name) for name in names]
-    return replace(table, values=table.values[:, order], channel_names=names)
+    gaps = tuple(table.gaps[place] for place in order) if table.gaps else ()
+    filled = {name: count for name, count in table.filled.items() if name in names}
+    return replace(table, values=table.values[:, order], channel_names=tuple(names), gaps=gaps, filled=filled)
 
 
-def _read_frame(path: Path) -> pl.DataFrame:
-    # os.path, because in Python 3.11 Path's methods raise on a name that is too long or may not be looked up.
-    if not os.path.exists(path):
-        raise DataError(f"there is no file {path}", fix=_similar_file(path))
-    if not os.path.isfile(path):
-        raise DataError(f"{path} is no file", allowed="a CSV or Parquet file")
-    try:
-        with path.open("rb") as file:
-            head = file.readline(LONGEST_HEADER)
-        if not head:
-            raise DataError(f"{path.name} is empty", allowed="a CSV or Parquet file with a header")
-        frame = pl.read_parquet(path) if head.startswith(b"PAR1") else _read_csv(path, head)
-    except OSError as error:
-        raise DataError(f"cannot read {path}", got=error.strerror or str(error)) from error
-    except (pl.exceptions.PolarsError, csv.Error) as error:
-        raise DataError(
-            f"{path.name} is not a table", got=_first_line(error), allowed="CSV (UTF-8) or Parquet"
-        ) from error
-    if frame.is_empty():
-        raise DataError(f"{path.name} has a header and no rows", fix="give a file with readings in it")
-    return frame
+def _features_of(readings: Sequence[Channel], signal: SignalSpec) -> FeatureConfig:
+    variables: dict[str, tuple[str, ...]] = {}
+    for channel in readings:
+        variables[channel.variable] = (*variables.get(channel.variable, ()), channel.feature)
+    return FeatureConfig(signal.interval_s, variables=variables, min_samples=signal.min_samples)
 
 
-def _read_csv(path: Path, head: bytes) -> pl.DataFrame:
-    names = _header(path.name, head)
-    try:
-        # Everything as text first: a type guessed from the head of a file fails deep inside it, without a place.
-        frame = pl.read_csv(path, infer_schema=False, null_values=NULL_WORDS)
-    except pl.exceptions.ComputeError:
-        _check_no_row_is_longer(path, len(names))
-        raise
-    return frame.rename({name: name.strip() for name in frame.columns})
+def _check_named(where: str, by_name: Mapping[str, str], channels: Sequence[str], file_name: str) -> None:
+    """A key that names nothing would do nothing, and nobody would notice."""
+    named = [*dict.fromkeys([*channels, *(channel_from_name(name).variable for name in channels)])]
+    for name in by_name:
+        if name not in named and not (name == EVERY and where == "data.gaps"):
+            near = nearest(name, named)
+            raise DataError(
+                f"{file_name}: {where} names no channel and no variable",
+                got=repr(name),
+                allowed=", ".join(named[:30]),
+                fix=f"did you mean {near!r}?" if near else None,
+            )
 
 
-def _header(file_name: str, head: bytes) -> list[str]:
-    """The names in a CSV's first line; polars would make names of any bytes, and rename those that stand twice."""
-    try:
-        line = head.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        line = "\0"
-    if "\0" in line:
-        raise DataError(f"{file_name} is not a table", got="binary content", allowed="CSV (UTF-8) or Parquet")
-    names = [name.strip() for name in next(csv.reader([line.strip()]), [])]
-    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
-        raise DataError(
-            f"{file_name}: its columns are not separated by commas",
-            got=repr(names[0][:40]),
-            fix="save it with commas, and with points in decimals",
-        )
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"{file_name} has two columns of one name", got=repr(repeated[0]), fix="rename one of them")
-    return names
-
-
-def _check_no_row_is_longer(path: Path, width: int) -> None:
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        for row, cells in enumerate(csv.reader(file)):  # row 0 is the header
-            if len(cells) > width:
-                raise DataError(
-                    f"{path.name}: a row is longer than the header",
-                    got=f"{len(cells)} cells in row {row}",
-                    allowed=f"{width}, one for each column",
-                    fix="correct it; a cell that holds a comma must stand in quotes",
-                )
-
-
-def _similar_file(path: Path) -> str:
-    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = nearest(path.name, names)
-    return f"did you mean {path.parent / near}?" if near else "give the path of a CSV or Parquet file"
-
-
-def _channel_names(frame: pl.DataFrame, config: DataConfig, file_name: str) -> tuple[str, ...]:
-    """The channels in their order; every column that the configuration names must be there."""
-    roles = [config.timestamp] + ([config.asset] if config.asset else [])
-    for name in (*roles, *config.targets, *config.channels, *config.exclude):
-        if name not in frame.columns:
-            raise _no_such_column(name, frame.columns, file_name)
-    measured = dict.fromkeys([*frame.columns, *(channel_from_name(name).variable for name in frame.columns)])
-    for name in config.units:
-        if name not in measured:
-            raise _no_such_column(name, [*measured], file_name)
-    chosen = config.channels or tuple(name for name in frame.columns if name not in roles)
-    names = tuple(name for name in chosen if name not in config.exclude)
-    for name in config.targets:
-        if name not in names:
-            raise DataError(f"the target {name!r} is no channel", allowed=", ".join(names))
-    if overlap := [name for name in names if name in roles]:
-        raise DataError(
-            f"{overlap[0]!r} is the timestamp or asset column and cannot be a channel too",
-            fix="take it out of data.channels",
-        )
-    return variable_major(names)
-
-
-def _no_such_column(name: str, columns: Sequence[str], file_name: str) -> DataError:
-    near = nearest(name, columns)
-    return DataError(
-        f"{file_name} has no column {name!r}",
-        allowed=", ".join(columns[:30]),
-        fix=f"did you mean {near!r}?" if near else None,
-    )
-
-
-def _asset_codes(frame: pl.DataFrame, config: DataConfig) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    if config.asset is None:
-        return np.zeros(frame.height, np.int64), ("",)
-    column = frame[config.asset].cast(pl.String)
-    if column.null_count():
-        row = int(column.is_null().arg_max() or 0)
-        raise DataError(
-            f"{Path(config.file).name}: the asset is missing",
-            got=f"nothing in {_place(row, config.asset)}",
-            allowed="a name or number in every row",
-        )
-    names = column.unique(maintain_order=True).to_list()
-    codes = {name: code for code, name in enumerate(names)}
-    return column.replace_strict(codes, return_dtype=pl.Int64).to_numpy().astype(np.int64), tuple(names)
-
-
-def _numbers(column: pl.Series, file_name: str) -> NDArray[np.float64]:
-    """One column as float64, NaN where a reading is missing."""
-    if isinstance(column.dtype, (pl.Categorical, pl.Enum)):
-        column = column.cast(pl.String)
-    if column.dtype == pl.String:
-        column = column.str.strip_chars().replace(NULL_WORDS, None)
-    elif not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
-        raise DataError(
-            f"{file_name}: the column {column.name!r} holds no numbers",
-            got=str(column.dtype),
-            fix=_leave_out(column.name),
-        )
-    numbers = column.cast(pl.Float64, strict=False)
-    broken = (numbers.is_null() & column.is_not_null()).to_numpy()
-    if broken.any():
-        row = int(np.argmax(broken))
-        raise DataError(
-            f"{file_name}: text in a numeric column",
-            got=f"{str(column[row])[:40]!r} in {_place(row, column.name)}",
-            allowed="numbers",
-            fix=f"correct it, or {_leave_out(column.name)}; a column that tells machines apart goes to --asset",
-        )
-    return numbers.fill_null(float("nan")).to_numpy().astype(np.float64)
-
-
-def _rows_to_keep(
-    values: NDArray[np.float64], names: Sequence[str], config: DataConfig, file_name: str
-) -> NDArray[np.bool_]:
-    bad = ~(np.abs(values) <= LARGEST)  # NaN as well: it compares false
+def _bad_readings(values: NDArray[np.float64], source: SourceFrame, config: DataConfig) -> NDArray[np.bool_]:
+    """Which readings are missing or infinite, bool `[rows, channels]`; refused where no gap policy speaks of them."""
+    names = source.columns.columns
+    bad: NDArray[np.bool_] = ~(np.abs(values) <= LARGEST)  # NaN as well: it compares false
     empty = np.flatnonzero(bad.all(axis=0))
     if empty.size:
         name = names[int(empty[0])]
-        raise DataError(f"{file_name}: the column {name!r} holds no reading at all", fix=_leave_out(name))
-    if bad.any() and config.missing == "error":
-        row, column = (int(place) for place in np.argwhere(bad)[0])
+        raise DataError(f"{source.names}: the column {name!r} holds no reading at all", fix=leave_out(name))
+    refused = bad & [policy_of(name, config.gaps) is None for name in names]
+    if refused.any() and config.missing == "error":
+        row, column = (int(place) for place in np.argwhere(refused)[0])
         reading = values[row, column]
         raise DataError(
-            f"{file_name}: a missing or infinite reading in {int(bad.any(axis=1).sum())} of {len(bad)} rows",
-            got=f"{'no number' if np.isnan(reading) else f'{reading:.3g}'} in {_place(row, names[column])}",
+            f"{source.names}: a missing or infinite reading in {int(refused.any(axis=1).sum())} of {len(bad)} rows",
+            got=f"{'no number' if np.isnan(reading) else f'{reading:.3g}'} in {source.place(row, names[column])}",
             allowed=f"finite numbers, in float32: up to {LARGEST:.2g}",
             fix="correct them, or break the series there with --set data.missing=break",
         )
+    return bad
+
+
+def _rows_to_keep(bad: NDArray[np.bool_], source: SourceFrame) -> NDArray[np.bool_]:
     keep = np.logical_not(bad.any(axis=1))
     if not keep.any():
-        raise DataError(
-            f"{file_name}: every row holds a missing reading", fix="leave out the emptiest column with --exclude"
-        )
+        raise _nothing_whole(source)
     return keep
 
 
-def _check_order(
-    times: NDArray[np.int64], assets: NDArray[np.int64], rows: NDArray[np.intp], file_name: str, names: Sequence[str]
-) -> None:
-    wrong = (np.diff(times) <= 0) & (np.diff(assets) == 0)
-    if not wrong.any():
-        return
-    at = int(np.argmax(wrong)) + 1
-    asset = f" of asset {names[int(assets[at])]!r}" if len(names) > 1 else ""
-    same = times[at] == times[at - 1]
-    moment = str(np.datetime64(int(times[at]), "us"))
-    raise DataError(
-        f"{file_name}: {'duplicate timestamps' if same else 'timestamps that do not rise'}{asset}",
-        got=f"{moment} in row {int(rows[at]) + 1} {'again' if same else 'after a later one'}",
-        allowed="rising times within each asset",
-        fix="name the asset column with --asset if there are several machines, else sort or clean the file",
-    )
+def _nothing_whole(source: SourceFrame) -> DataError:
+    fix = 'leave out the emptiest column with --exclude, or fill gaps with --set \'data.gaps={"*" = "hold:3"}\''
+    return DataError(f"{source.names}: every row holds a missing reading", fix=fix)
 
 
 def _interval_us(config: DataConfig, times: NDArray[np.int64], assets: NDArray[np.int64], file_name: str) -> float:
@@ -303,23 +322,11 @@ def _interval_us(config: DataConfig, times: NDArray[np.int64], assets: NDArray[n
     return float(np.median(steps))
 
 
-def _place(row: int, column: str) -> str:
-    return f"row {row + 1}, column {column!r}"
-
-
-def _leave_out(column: str) -> str:
-    return f"leave the column out with --exclude {column}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def units_of(names: Sequence[str], units: dict[str, str]) -> tuple[str, ...]:
-    """The unit of each channel: stated for the channel itself, or else for its variable, or else ""."""
-    return tuple(units.get(name, units.get(channel_from_name(name).variable, "")) for name in names)
+    """The unit of each channel: stated for itself, or else that of its feature of its variable's unit, or else ""."""
+    return tuple(units.get(name, _of_variable(name, units)) for name in names)
+
+
+def _of_variable(name: str, units: dict[str, str]) -> str:
+    channel = channel_from_name(name)
+    return feature_unit(channel.feature, units.get(channel.variable, ""))
