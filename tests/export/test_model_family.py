@@ -24,6 +24,26 @@ FAMILY = {
     "revin, patches, independent": {"normalisation": "revin", "patch_length": 4, "channel_mixing": "independent"},
     "revin, patches, time-major": {"normalisation": "revin", "patch_length": 5, "batch_first": False},
     "patches": {"patch_length": 3},
+    "quantiles": {"quantiles": (0.1, 0.5, 0.9)},
+    "quantiles, independent, time-major gru with an answer every step": {
+        "quantiles": (0.05, 0.25, 0.5, 0.9),
+        "channel_mixing": "independent",
+        "cell": "gru",
+        "head": "every",
+        "batch_first": False,
+    },
+    "quantiles, revin, patches, independent": {
+        "quantiles": (0.5, 0.9),
+        "normalisation": "revin",
+        "patch_length": 4,
+        "channel_mixing": "independent",
+    },
+    "quantiles, last, both ways, time-major": {
+        "quantiles": (0.1, 0.5),
+        "normalisation": "last",
+        "bidirectional": True,
+        "batch_first": False,
+    },
 }
 
 

@@ -260,7 +260,7 @@ class Dice(torch.nn.Module):
 
 def test_a_module_that_does_not_repeat_its_answers_passes_nothing(model, graphs):
     rolled = torch_graphs(model)["windowed"]
-    rolled = dataclasses.replace(rolled, judged=torch.nn.Sequential(rolled.judged.model, Dice()), unscaling=None)
+    rolled = dataclasses.replace(rolled, judged=torch.nn.Sequential(rolled.judged.model, Dice()), unscaling={})
     report = check_parity({"windowed": rolled}, {"windowed": graphs["windowed"]}, ParityGrid((2,), (5,), ()))
     assert not any(case.passed for case in report.cases)
     assert "answers otherwise when it is asked again" in report.cases[0].problem

@@ -28,6 +28,12 @@ def test_a_table_is_read_in_the_signals_order(tmp_path):
     np.testing.assert_array_equal(one.values[:, 0], both.values[:, 1])
 
 
+def test_a_table_is_read_as_the_settings_say(tmp_path):
+    path = sensor_tables.write(tmp_path, sensor_tables.plain_csv(20).replace(",", ";"))
+    readings = read_readings(path, "time", signal("temperature"), reading={"separator": ";"})
+    np.testing.assert_allclose(readings.values[:, 0], sensor_tables.wave(20)[:, 0], rtol=1e-6)
+
+
 def test_series_end_at_gaps_and_at_machines(tmp_path):
     times = [*sensor_tables.moments(6), *sensor_tables.moments(9)[7:], *sensor_tables.moments(4)]
     assets = ["a"] * 8 + ["b"] * 4

@@ -6,8 +6,8 @@ import random
 import numpy as np
 import pytest
 
+from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, TensorSpec
-from toolkit.contract.manifest import GraphEntry
 from toolkit.contract.records import encode
 from toolkit.parity.held_out import HeldOut
 from toolkit.release.precision_choice import Request, Variant, candidates, precisions

@@ -9,8 +9,8 @@ import pytest
 import tiny_bundles
 from onnx import helper
 
+from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import TensorSpec
-from toolkit.contract.manifest import GraphEntry
 from toolkit.errors import BundleError, ConfigError, GateError
 from toolkit.release import Options, build_bundle
 from toolkit.release.servers import server_files

@@ -1,10 +1,12 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
+from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
-from toolkit.contract.manifest import GraphEntry
 from toolkit.release.variant_golden import golden_error, tolerances_of
-from toolkit.runtime.golden import GoldenCase
+from toolkit.runtime.golden_case import GoldenCase
 
 
 class Answering:
@@ -47,3 +49,24 @@ def test_an_error_on_golden_vectors_is_held_against_what_the_answers_vary_by():
     assert golden_error(graph, cases) == pytest.approx(0.5)
     assert golden_error(graph, golden([[1.0, 50.0]])) is None  # nothing varies
     assert golden_error(graph, []) is None
+
+
+def test_quantiles_have_one_tolerance_for_each_target():
+    tensors = GraphSignature((TensorSpec("x", ("batch", 2)),), (TensorSpec("quantiles", ("batch", 2, 3)),))
+    wanted = np.float32([[[0, 1, 2], [0, 100, 200]]])
+    graph = Fixed(tensors, {"quantiles": wanted + np.float32([[[0, 0, 0.5], [50, 0, 0]]])})
+    cases = [GoldenCase("windowed", "one", {"x": np.zeros((1, 2), np.float32)}, {"quantiles": wanted})]
+    entry = GraphEntry("windowed", "windowed.onnx", "fp32", {"quantiles": (1e-3, 1e-3)}, *vars(tensors).values())
+    assert tolerances_of(entry, graph, cases)["quantiles"] == (2.0, 200.0)
+    assert golden_error(graph, cases) == pytest.approx(0.5 / np.std([0, 1, 2]))
+
+
+@dataclass
+class Fixed:
+    """A graph that gives the same outputs to everything."""
+
+    tensors: GraphSignature
+    outputs: dict
+
+    def run(self, feed):
+        return self.outputs

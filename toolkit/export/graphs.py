@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from toolkit import __version__
-from toolkit.contract.graph_io import METADATA_PREFIX, STANDARDISED, GraphName, GraphSignature, TensorSpec, signature
+from toolkit.contract.graph_io import METADATA_PREFIX, UNSCALED_FROM, GraphName, GraphSignature, TensorSpec, signature
 from toolkit.contract.manifest import OPSET
 from toolkit.errors import ModelError
 from toolkit.export.graph_view import rename
@@ -103,8 +103,8 @@ def export_torch_graph(
     _tidy(proto)
     simplify(proto)
     refuse_operators(proto, places)
-    if graph.unscaling is not None:
-        _name_standardised(proto)
+    for answer in graph.unscaling:
+        _name_standardised(proto, answer)
     proto.ir_version = lowest_ir_version(opset)
     for key, value in (metadata or {}).items():
         proto.metadata_props.add(key=METADATA_PREFIX + key, value=value)
@@ -270,20 +270,20 @@ def _tidy(proto: onnx.ModelProto) -> None:
             taken.add(new)
 
 
-def _name_standardised(proto: onnx.ModelProto) -> None:
+def _name_standardised(proto: onnx.ModelProto, answer: str) -> None:
     """Names the tensor before un-scaling, which parity is judged on.
 
-    The forecast is `Add(Mul(standardised, scale), offset)`; torch's optimiser drops what multiplies by 1 or adds 0.
+    A raw answer is `Add(Mul(standardised, scale), offset)`; torch's optimiser drops what multiplies by 1 or adds 0.
     """
     producers = {output: node for node in proto.graph.node for output in node.output}
     constants = {initializer.name for initializer in proto.graph.initializer}
-    name = proto.graph.output[0].name
+    name = answer
     for operator in ("Add", "Mul"):
         node = producers.get(name)
         if node is not None and node.op_type == operator and any(i in constants for i in node.input):
             name = next(i for i in node.input if i not in constants)
-    if name != proto.graph.output[0].name:
-        _rename(proto, name, STANDARDISED)
+    if name != answer:
+        _rename(proto, name, UNSCALED_FROM[answer])
 
 
 def _rename(proto: onnx.ModelProto, old: str, new: str) -> None:

@@ -9,8 +9,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from toolkit.contract.graph_entry import Precision
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
-from toolkit.contract.manifest import OPSET, Precision
+from toolkit.contract.manifest import OPSET
 from toolkit.errors import GateError
 from toolkit.export.quantised_lint import INT8_DOMAIN
 from toolkit.runtime.graph_wiring import QUANTISED_LSTM

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.contract.graph_io import FORECAST, LOGITS, ForecasterShape
-from toolkit.contract.model_spec import Cell, ChannelMixing, Head, ModelSpec, Normalisation
+from toolkit.contract.model_spec import MEDIAN, Cell, ChannelMixing, Head, ModelSpec, Normalisation, check_quantiles
 from toolkit.errors import InputError, ModelError
+from toolkit.model.answers import answer_axes
 from toolkit.model.normalisation import WindowNormalisation, in_patches
+from toolkit.model.quantiles import outward
 
 CELLS: dict[Cell, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -41,6 +43,9 @@ class MultivariateLSTM(nn.Module):
         patch_length: samples that one step reads side by side, through a linear layer.
         channel_mixing: `joint`, or `independent`: each channel is a series of its own, with the same weights.
         target_channels: for each target its channel; by default the first ones.
+        calendar_channels: how many of the last channels window normalisation leaves.
+        quantiles: of what may come, see `ModelSpec`. The forecast is their median, and they are a second answer, with
+            one more axis.
 
     Raises:
         ModelError: sizes that are missing or contradict each other.
@@ -71,16 +76,20 @@ class MultivariateLSTM(nn.Module):
         patch_length: int = 1,
         channel_mixing: ChannelMixing = "joint",
         target_channels: Sequence[int] = (),
+        quantiles: Sequence[float] = (),
+        calendar_channels: int = 0,
     ) -> None:
         super().__init__()
-        self.answer_axes = _answer_axes(output_size, horizon, targets, classes)
+        self.answer_axes = answer_axes(output_size, horizon, targets, classes)
         self.batch_first, self.cell, self.every_step, self.classes = batch_first, cell, head == "every", classes
         self.input_size, self.patch_length = input_size, patch_length
         self.independent = channel_mixing == "independent"
         self.target_channels = tuple(target_channels) or tuple(range(self.answer_axes[-1]))
         if (self.independent or normalisation != "none") and horizon is None:
             raise ModelError("model: each target needs its channel", fix="give horizon and targets")
-        self.normalise = WindowNormalisation(normalisation)
+        check_quantiles(quantiles, "model: quantiles", ModelError, forecasts=horizon is not None)
+        self.quantiles = tuple(quantiles)
+        self.normalise = WindowNormalisation(normalisation, input_size, calendar_channels)
         between = dropout if num_layers > 1 else 0.0
         width = (1 if self.independent else input_size) * patch_length
         self.embedding = nn.Sequential(nn.Linear(width, hidden_size), nn.ReLU()) if patch_length > 1 else nn.Identity()
@@ -89,6 +98,7 @@ class MultivariateLSTM(nn.Module):
         layers = CELLS[cell](steps, hidden_size, num_layers, bias, False, between, bidirectional)
         self.add_module(cell, layers)
         own_axes = (self.answer_axes[0],) if self.independent else self.answer_axes  # of one series
+        own_axes = (*own_axes, len(self.quantiles)) if self.quantiles else own_axes
         self.head = nn.Linear(hidden_size * (2 if bidirectional else 1), int(torch.Size(own_axes).numel()))
         self.unflatten = nn.Unflatten(-1, own_axes)
         self.register_buffer("input_offset", torch.zeros(input_size))
@@ -120,12 +130,18 @@ class MultivariateLSTM(nn.Module):
             LOGITS if self.classes else FORECAST,
             self.needs_window,
             self.independent,
+            len(self.quantiles),
         )
 
     @property
     def needs_window(self) -> bool:
         """Whether window normalisation or patches make an answer one about a whole window."""
         return self.normalise.kind != "none" or self.patch_length > 1
+
+    @property
+    def streams(self) -> bool:
+        """Whether it can answer sample by sample."""
+        return not (self.needs_window or self.recurrent.bidirectional)
 
     @property
     def state_size(self) -> int:
@@ -155,7 +171,7 @@ class MultivariateLSTM(nn.Module):
         if indices != self.target_channels:
             raise ModelError("model: target_channels", got=list(self.target_channels), allowed=list(indices))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Answers a window of raw readings.
 
         Args:
@@ -163,23 +179,42 @@ class MultivariateLSTM(nn.Module):
 
         Returns:
             `[batch, horizon, targets]` or `[batch, output_size]`, in raw units, or logits `[batch, classes]`; with
-            `head="every"` one for each step, the first two axes as in `x`.
+            `head="every"` one for each step, the first two axes as in `x`. Where the model has quantiles those as
+            well, with one more axis.
 
         Raises:
             InputError: not three axes (torch would take two as one series without a word), or other channels.
         """
-        return self.unscale(self.standardised(x))
+        answers = self._of_window(x)
+        return self.unscale_all(self.forecast_of(answers), answers) if self.quantiles else self.unscale(answers)
 
-    def standardised(self, x: Tensor) -> Tensor:
+    def standardised(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """`forward` before un-scaling: the same shape, in standard deviations of the targets."""
+        answers = self._of_window(x)
+        return (self.forecast_of(answers), answers) if self.quantiles else answers
+
+    def _of_window(self, x: Tensor) -> Tensor:
+        """Before un-scaling, after the last step or after every one: the quantiles where the model has any."""
         if not self.every_step:
-            return self.last_standardised(x)
+            return self.last_answers(x)
         return self._at_every_step(self.recurrent(self._steps(self._scaled(x)))[0])
 
-    def last_standardised(self, x: Tensor) -> Tensor:
-        """The answer after the last step, before un-scaling, whatever the head: `[batch, horizon, targets]`.
+    def forecast_of(self, answers: Tensor) -> Tensor:
+        """The forecast among the answers: itself, or of quantiles the median, to the bit."""
+        return answers[..., self.quantiles.index(MEDIAN)] if self.quantiles else answers
 
-        It is what the model is trained on and scored by.
+    def last_standardised(self, x: Tensor) -> Tensor:
+        """The forecast after the last step, before un-scaling, whatever the head: `[batch, horizon, targets]`.
+
+        It is what the model is scored by.
+        """
+        return self.forecast_of(self.last_answers(x))
+
+    def last_answers(self, x: Tensor) -> Tensor:
+        """The answers after the last step, before un-scaling, whatever the head; what the model is trained on.
+
+        Returns:
+            `[batch, horizon, targets]`, or `[batch, horizon, targets, quantiles]` where the model has quantiles.
         """
         window, level, spread = self.normalise(self._scaled(x))
         hidden, state = self.recurrent(self._steps(window))  # [steps, series, directions x hidden_size]
@@ -188,7 +223,7 @@ class MultivariateLSTM(nn.Module):
             last = torch.cat((hn[-2], hn[-1]), dim=-1)
         else:
             last = hidden[-1]
-        answer = self._answers(last)  # [batch, horizon, targets]
+        answer = self._answers(last)  # [batch, horizon, targets], and quantiles where there are any
         if spread is not None:
             answer = answer * self._of_targets(spread)
         return answer if level is None else answer + self._of_targets(level)
@@ -201,17 +236,25 @@ class MultivariateLSTM(nn.Module):
             state: `h0` and, for an LSTM, `c0`, each `[num_layers, batch, hidden_size]`.
 
         Returns:
-            The answers `[sequence, batch, horizon, targets]` (first two axes as in `x`), and the new state.
+            The answers `[sequence, batch, horizon, targets]` (first two axes as in `x`), the quantiles with one more
+            axis where the model has any, and the new state.
 
         Raises:
             ModelError: a bidirectional model, which reads the window from its end as well.
         """
-        answer, *states = self.stream_standardised(x, *state)
-        return self.unscale(answer), *states
+        answers, *states = self.stream_answers(x, *state)
+        if not self.quantiles:
+            return self.unscale(answers), *states
+        return *self.unscale_all(self.forecast_of(answers), answers), *states
 
     def stream_standardised(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """`stream` before un-scaling."""
-        if self.recurrent.bidirectional or self.needs_window:
+        answers, *states = self.stream_answers(x, *state)
+        return (self.forecast_of(answers), answers, *states) if self.quantiles else (answers, *states)
+
+    def stream_answers(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """`last_answers` after every sample, first two axes as in `x`, and the new state."""
+        if not self.streams:
             raise ModelError("a model that needs its whole window cannot stream")
         own = tuple(self._by_series(each) for each in state)
         hidden, last = self.recurrent(self._steps(self._scaled(x)), own if self.cell == "lstm" else own[0])
@@ -220,6 +263,11 @@ class MultivariateLSTM(nn.Module):
     def unscale(self, answer: Tensor) -> Tensor:
         """From standard deviations to raw units: one multiplication, one addition. Logits stay as they are."""
         return answer if self.classes else answer * self.output_scale + self.output_offset
+
+    def unscale_all(self, forecast: Tensor, quantiles: Tensor) -> tuple[Tensor, Tensor]:
+        """`unscale` of a forecast and of its quantiles: number by number alike, so that the median is the forecast."""
+        scale, offset = self.output_scale.unsqueeze(-1), self.output_offset.unsqueeze(-1)  # [targets, 1]
+        return self.unscale(forecast), quantiles * scale + offset
 
     def zero_state(self, batch: int) -> tuple[Tensor, ...]:
         """The state before the first sample: `h0` and, for an LSTM, `c0`, each `[num_layers, batch, hidden_size]`."""
@@ -234,15 +282,21 @@ class MultivariateLSTM(nn.Module):
     def _answers(self, hidden: Tensor) -> Tensor:
         """`[..., series, width]` to `[..., batch, *answer_axes]`."""
         answers: Tensor = self.unflatten(self.head(hidden))
+        if self.quantiles:
+            answers = outward(answers, self.quantiles.index(MEDIAN))
         if not self.independent:
             return answers
-        leading, horizon = answers.shape[:-2], answers.shape[-1]
-        by_channel = answers.reshape(*leading, -1, self.input_size, horizon)  # [..., batch, channels, horizon]
-        return self._of_channels(by_channel, -2).transpose(-1, -2)
+        series = -3 if self.quantiles else -2  # the axis before the horizon
+        leading, own = answers.shape[:series], answers.shape[series + 1 :]
+        by_channel = answers.reshape(
+            *leading, -1, self.input_size, *own
+        )  # [..., batch, channels, horizon] and quantiles
+        return self._of_channels(by_channel, series).transpose(series, series + 1)
 
     def _of_targets(self, of_window: Tensor) -> Tensor:
-        """`[batch, channels]` to `[batch, 1, targets]`."""
-        return self._of_channels(of_window, -1).unsqueeze(1)
+        """`[batch, channels]` to `[batch, 1, targets]`, and one more axis where the model has quantiles."""
+        values = self._of_channels(of_window, -1).unsqueeze(1)
+        return values.unsqueeze(-1) if self.quantiles else values
 
     def _of_channels(self, values: Tensor, axis: int) -> Tensor:
         """The targets' places of an axis of channels."""
@@ -311,7 +365,10 @@ class Standardised(nn.Module):
 
     def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """`MultivariateLSTM.standardised`, or `stream_standardised` where a state is given."""
-        return self.model.stream_standardised(x, *state) if state else (self.model.standardised(x),)
+        if state:
+            return self.model.stream_standardised(x, *state)
+        answer = self.model.standardised(x)
+        return answer if isinstance(answer, tuple) else (answer,)
 
 
 def model_from_spec(spec: ModelSpec) -> MultivariateLSTM:
@@ -333,20 +390,6 @@ def model_from_spec(spec: ModelSpec) -> MultivariateLSTM:
         patch_length=spec.patch_length,
         channel_mixing=spec.channel_mixing,
         target_channels=spec.target_channels,
+        quantiles=spec.quantiles,
+        calendar_channels=spec.calendar_channels,
     )
-
-
-def _answer_axes(output_size: int | None, horizon: int | None, targets: int | None, classes: int) -> tuple[int, ...]:
-    if classes:
-        if (output_size, horizon, targets) != (None, None, None):
-            raise ModelError("model: a classifier forecasts nothing", got="a size of its forecast", allowed="classes")
-        return (classes,)
-    if (horizon is None) != (targets is None):
-        raise ModelError("model: horizon and targets go together", got=f"horizon={horizon}, targets={targets}")
-    if horizon is None or targets is None:
-        if output_size is None:
-            raise ModelError("model: the size of the output is missing", fix="give output_size, or horizon and targets")
-        return (output_size,)
-    if output_size not in (None, horizon * targets):
-        raise ModelError("model: output_size", got=output_size, allowed=f"horizon x targets = {horizon * targets}")
-    return (horizon, targets)

@@ -21,11 +21,18 @@ class WindowNormalisation(nn.Module):
 
     Args:
         kind: `none`, `last` or `revin`.
+        channels: of the window.
+        calendar: how many of the last channels stay as they are: what hour it is lies in their level.
     """
 
-    def __init__(self, kind: Normalisation) -> None:
+    normalised: Tensor | None
+
+    def __init__(self, kind: Normalisation, channels: int = 0, calendar: int = 0) -> None:
         super().__init__()
         self.kind = kind
+        # Not among the weights: the model's shape says it. Without a calendar there is nothing of it in the graph.
+        chosen = torch.arange(channels) < channels - calendar if calendar and kind != "none" else None
+        self.register_buffer("normalised", chosen, persistent=False)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Normalises each series by itself.
@@ -39,13 +46,17 @@ class WindowNormalisation(nn.Module):
         if self.kind == "none":
             return window, None, None
         if self.kind == "last":
-            level = window[-1]
+            level = self._or_left(window[-1], 0.0)
             return window - level, level, None
         # Means over the last axis: over the first onnxruntime sums number after number, and loses a digit in 400.
-        level = window.permute(1, 2, 0).mean(dim=-1)
+        level = self._or_left(window.permute(1, 2, 0).mean(dim=-1), 0.0)
         centred = window - level
-        spread = torch.sqrt((centred * centred).permute(1, 2, 0).mean(dim=-1) + EPSILON)
+        spread = self._or_left(torch.sqrt((centred * centred).permute(1, 2, 0).mean(dim=-1) + EPSILON), 1.0)
         return centred / spread, level, spread
+
+    def _or_left(self, values: Tensor, neutral: float) -> Tensor:
+        """Of each channel `[batch, channels]` its value, or what leaves a channel of the calendar as it is."""
+        return values if self.normalised is None else torch.where(self.normalised, values, neutral)
 
 
 def in_patches(window: Tensor, length: int, *, independent: bool) -> Tensor:

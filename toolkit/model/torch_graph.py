@@ -4,15 +4,25 @@ Export, parity and the golden vectors work on this alone, be the module the tool
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from toolkit.contract.graph_io import ANY_SIZE, SEQUENCE, GraphName, GraphSignature, SizeLimits, graphs_of, signature
+from toolkit.contract.graph_io import (
+    ANY_SIZE,
+    FORECAST,
+    QUANTILES,
+    SEQUENCE,
+    GraphName,
+    GraphSignature,
+    SizeLimits,
+    graphs_of,
+    signature,
+)
 from toolkit.model.lstm import MultivariateLSTM, Standardised, StreamingForecaster
 
 Scaling = tuple[Tensor, Tensor]
-"""Offset and scale along the last axis; standard deviations times scale plus offset are raw units."""
+"""Offset and scale along the last axes; standard deviations times scale plus offset are raw units."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class TorchGraph:
         tensors: names and axes of what goes in and comes out.
         judged: the same call and answers before un-scaling, on which parity is judged; None means `module` itself.
         readings: scaling of the first input's last axis, to draw inputs of its size; None means standard deviations.
-        unscaling: scaling of the answer's last axis; None where nothing is un-scaled.
+        unscaling: of each answer that is un-scaled, its scaling.
         limits: which sizes the module takes.
         window_length: samples of an ordinary input.
         turns: sizes at which the module may take another way than at ordinary ones; parity looks there too.
@@ -52,7 +62,7 @@ class TorchGraph:
     tensors: GraphSignature
     judged: nn.Module | None = None
     readings: Scaling | None = None
-    unscaling: Scaling | None = None
+    unscaling: Mapping[str, Scaling] = field(default_factory=dict)
     limits: SizeLimits = ANY_SIZE
     window_length: int = 60
     turns: tuple[Turn, ...] = ()
@@ -74,7 +84,6 @@ def torch_graphs(
     """The graphs of a forecaster: windowed, and streaming where it has one. The module is used, not copied."""
     shape = model.shape
     modules: dict[GraphName, nn.Module] = {"windowed": model, "streaming": StreamingForecaster(model)}
-    unscaling = None if model.classes else (model.output_offset, model.output_scale)
     return {
         name: TorchGraph(
             name,
@@ -82,12 +91,20 @@ def torch_graphs(
             signature(name, shape),
             Standardised(model),
             (model.input_offset, 1.0 / model.input_scale.double()),
-            unscaling,
+            _unscaling(model),
             SizeLimits({} if min_sequence == 1 else {SEQUENCE: min_sequence}),
             window_length,
         )
         for name in graphs_of(shape)
     }
+
+
+def _unscaling(model: MultivariateLSTM) -> dict[str, Scaling]:
+    if model.classes:
+        return {}
+    offset, scale = model.output_offset, model.output_scale
+    quantiles = {QUANTILES: (offset.unsqueeze(-1), scale.unsqueeze(-1))} if model.quantiles else {}
+    return {FORECAST: (offset, scale), **quantiles}
 
 
 def flat(result: Tensor | tuple[Tensor, ...] | list[Tensor]) -> tuple[Tensor, ...]:

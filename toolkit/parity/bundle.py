@@ -8,8 +8,9 @@ import onnx
 from numpy.typing import NDArray
 from torch import nn
 
+from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import GraphName
-from toolkit.contract.manifest import SAMPLES, WEIGHTS, GraphEntry
+from toolkit.contract.manifest import SAMPLES, WEIGHTS, BundleManifest
 from toolkit.contract.parity_reports import ParityReport
 from toolkit.errors import BundleError, ModelError
 from toolkit.export.foreign_graph import foreign_graph
@@ -118,7 +119,7 @@ def check_bundle(
     for entry in bundle.manifest.graphs:
         check_entry(bundle, entry)
     own = graphs_of_bundle(bundle, module)
-    samples, signal = samples_of(bundle), bundle.manifest.signal
+    samples = samples_of(bundle)
     report = check_parity(
         own,
         graphs,
@@ -127,12 +128,19 @@ def check_bundle(
         policies=policies,
         allowed=allowed,
         profiled=profiled,
-        targets=() if signal is None else signal.targets,
+        targets=_figures(bundle.manifest),
         on_case=on_case,
     )
     variants = check_variants(bundle, samples)
     passed = report.passed and all(variant.passed for variant in variants)
     return dataclasses.replace(report, variants=variants, passed=passed)
+
+
+def _figures(manifest: BundleManifest) -> tuple[str, ...]:
+    """Names of an answer's last axis, for the profile."""
+    if manifest.model is not None and manifest.model.class_names:
+        return manifest.model.class_names
+    return () if manifest.signal is None else manifest.signal.targets
 
 
 def check_entry(bundle: Bundle, entry: GraphEntry) -> None:

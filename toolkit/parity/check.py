@@ -75,7 +75,7 @@ def check_parity(
     own = torch_graphs(model) if isinstance(model, MultivariateLSTM) else model
     asked = own
     if allowed is not None:
-        asked = {name: dataclasses.replace(graph, judged=None, unscaling=None) for name, graph in own.items()}
+        asked = {name: dataclasses.replace(graph, judged=None, unscaling={}) for name, graph in own.items()}
     source = InputSource(asked, samples, grid.seed)
     opened = allowed is None
     with one_torch_thread():
@@ -197,7 +197,7 @@ def _divergence(finding: Finding, check: _GraphCheck, tolerances: Tolerances) ->
         found = locate(tensor, answer[tensor.name].astype(np.float64), exact[tensor.name], tolerance, tensors)
         if found is not None:
             return found
-    return Divergence("un-scaling" if side.graph.unscaling is not None else side.answer, None, None, None)
+    return Divergence("un-scaling" if side.graph.unscaling else side.answer, None, None, None)
 
 
 def _clearest(findings: list[Finding], side: TorchSide) -> list[Finding]:

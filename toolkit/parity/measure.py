@@ -14,7 +14,7 @@ from toolkit.model.torch_graph import TorchGraph
 from toolkit.parity.cases import Case
 from toolkit.parity.inputs import InputSource
 from toolkit.parity.reference import Outputs, TorchReference, neighbours, references
-from toolkit.parity.subject import RAW, Subject
+from toolkit.parity.subject import Subject, raw_key
 from toolkit.runtime.session import SessionPolicy
 from toolkit.runtime.stream import Arrays, part_of, run_in_pieces
 
@@ -203,7 +203,7 @@ def ask_graph(case: Case, truth: Truth, side: TorchSide, subject: Subject, rtol:
 
 
 def answer_of(case: Case, subject: Subject) -> Arrays:
-    """The graph's outputs, and under `RAW` the first answer as it is deployed.
+    """The graph's outputs, and under their `raw_key` the answers as they are deployed.
 
     Raises:
         BundleError: onnxruntime cannot run the graph on these inputs.
@@ -212,7 +212,7 @@ def answer_of(case: Case, subject: Subject) -> Arrays:
         return dict(subject.run(case.feed))
     raw = run_in_pieces(subject.run_raw, subject.tensors, case.feed, case.cuts)
     inner = run_in_pieces(subject.run, subject.tensors, case.feed, case.cuts)
-    return {**inner, RAW: raw[subject.tensors.answers[0].name]}
+    return {**inner, **{raw_key(tensor.name): raw[tensor.name] for tensor in subject.tensors.answers}}
 
 
 def distances(first: Arrays | Outputs, second: Outputs, widths: Mapping[str, int], rtol: float = 0.0) -> Figures:
@@ -286,20 +286,24 @@ def _nudged(case: Case) -> dict[str, Any]:
 
 
 def _unscaling_problem(answer: Arrays, side: TorchSide) -> str:
-    """Whether the raw forecast is the standardised one times the scale plus the offset, within 2 ulp."""
-    if side.graph.unscaling is None:
-        return ""
-    standardised, raw = answer[side.answer].astype(np.float64), answer[RAW]
-    wanted = side.truth.unscale(standardised)
+    """Whether every raw answer is the standardised one times the scale plus the offset, within 2 ulp."""
+    problems = (_unscaled_wrongly(name, answer, side) for name in side.graph.unscaling)
+    return next((problem for problem in problems if problem), "")
+
+
+def _unscaled_wrongly(name: str, answer: Arrays, side: TorchSide) -> str:
+    standardised, raw = answer[name].astype(np.float64), answer[raw_key(name)]
+    wanted = side.truth.unscale(name, standardised)
     # A sum is rounded to the grid of its largest part, which may be finer for the sum itself.
-    offset = side.truth.unscale(np.zeros_like(standardised))
+    offset = side.truth.unscale(name, np.zeros_like(standardised))
     size = np.maximum(np.abs(wanted), np.maximum(np.abs(wanted - offset), np.abs(offset)))
     allowed = UNSCALING_ULPS * np.spacing(size.astype(np.float32)).astype(np.float64)
     if raw.shape != wanted.shape:
-        return f"the raw forecast has the shape {list(raw.shape)} instead of {list(wanted.shape)}"
+        return f"the raw {name} has the shape {list(raw.shape)} instead of {list(wanted.shape)}"
     excess = np.abs(raw.astype(np.float64) - wanted) / allowed
     worst = float(excess.max(initial=0.0)) if np.isfinite(excess).all() else FAR_OFF
-    return f"un-scaling is off by {worst * UNSCALING_ULPS:.3g} units in the last place" if worst > 1.0 else ""
+    off = f"un-scaling is off by {worst * UNSCALING_ULPS:.3g} units in the last place of {name}"
+    return off if worst > 1.0 else ""
 
 
 def without_truth(sides: Iterable[TorchSide]) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class TorchReference:
     dtype: torch.dtype
 
     def run(self, feed: Feed) -> Outputs:
-        """Outputs by their names in the graph, the answer before un-scaling, all as float64."""
+        """Outputs by their names in the graph, the answers before un-scaling, all as float64."""
         return self._run(self.graph.judge, feed)
 
     def run_raw(self, feed: Feed) -> Outputs:
@@ -49,11 +49,11 @@ class TorchReference:
         names = [tensor.name for tensor in self.graph.tensors.outputs]
         return {name: tensor.double().numpy() for name, tensor in zip(names, results, strict=True)}
 
-    def unscale(self, answer: Floats) -> NDArray[np.float64]:
-        """Raw units from standard deviations, in float64."""
-        if self.graph.unscaling is None:
+    def unscale(self, name: str, answer: Floats) -> NDArray[np.float64]:
+        """Raw units from standard deviations, in float64, of the answer of that name."""
+        if name not in self.graph.unscaling:
             return answer.astype(np.float64)
-        offset, scale = (tensor.double().numpy() for tensor in self.graph.unscaling)
+        offset, scale = (tensor.double().numpy() for tensor in self.graph.unscaling[name])
         return np.asarray(answer.astype(np.float64) * scale + offset)
 
 

@@ -1,18 +1,21 @@
-"""The onnxruntime side of a comparison: a graph, and the same graph with the tensor before un-scaling laid open."""
+"""The onnxruntime side of a comparison: a graph, and the same graph with the tensors before un-scaling laid open."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import STANDARDISED, GraphSignature
+from toolkit.contract.graph_io import UNSCALED_FROM, GraphSignature
 from toolkit.errors import BundleError
 from toolkit.parity.inputs import Feed
 from toolkit.runtime.session import Session, SessionPolicy, create_session, run_session
 
-RAW = "raw answer"
-"""The key, among a subject's outputs, of the first answer as it is deployed."""
+
+def raw_key(answer: str) -> str:
+    """The key, among a subject's outputs, of an answer as it is deployed."""
+    return f"raw {answer}"
 
 
 @dataclass(frozen=True)
@@ -22,30 +25,31 @@ class Subject:
     Attributes:
         tensors: what it is meant to take and give.
         session: of the graph as it is deployed.
-        opened: of a copy with `forecast_standardised` as an output, or the same session where there is no such tensor.
-        inner: the name of the tensor that holds the first answer before un-scaling.
+        opened: of a copy with the answers before un-scaling as outputs, or the same session where there are none.
+        inner: for each answer the name of the tensor that holds it before un-scaling, or its own name.
         policy: of the sessions.
     """
 
     tensors: GraphSignature
     session: Session
     opened: Session
-    inner: str
+    inner: Mapping[str, str]
     policy: SessionPolicy
 
     def run(self, feed: Feed) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name, the first answer before un-scaling, and under `RAW` as it is deployed.
+        """Outputs by name, the answers before un-scaling, and under their `raw_key` as they are deployed.
 
         Raises:
             BundleError: onnxruntime cannot run the graph on these inputs.
         """
-        answer = self.tensors.answers[0].name
-        names = [self.inner if tensor.name == answer else tensor.name for tensor in self.tensors.outputs]
+        names = [self.inner.get(tensor.name, tensor.name) for tensor in self.tensors.outputs]
         results = run_session(self.opened, dict(feed), names)
         outputs = {tensor.name: value for tensor, value in zip(self.tensors.outputs, results, strict=True)}
+        answers = [tensor.name for tensor in self.tensors.answers]
         if self.opened is self.session:
-            return {**outputs, RAW: outputs[answer]}
-        return {**outputs, RAW: run_session(self.session, dict(feed), [answer])[0]}
+            return {**outputs, **{raw_key(name): outputs[name] for name in answers}}
+        raw = run_session(self.session, dict(feed), answers)
+        return {**outputs, **{raw_key(name): value for name, value in zip(answers, raw, strict=True)}}
 
     def run_raw(self, feed: Feed) -> dict[str, NDArray[np.float32]]:
         """Outputs by name as they are deployed.
@@ -60,7 +64,7 @@ class Subject:
 def open_subject(
     name: str, content: bytes, tensors: GraphSignature, policy: SessionPolicy, *, opened: bool = True
 ) -> Subject:
-    """Loads a graph: as it is, and where it is to be opened with the tensor before un-scaling as a further output.
+    """Loads a graph: as it is, and where it is to be opened with the tensors before un-scaling as further outputs.
 
     Raises:
         BundleError: not an ONNX graph, or onnxruntime refuses it.
@@ -70,8 +74,12 @@ def open_subject(
     except Exception as error:  # protobuf's decoder raises its own types, none of them onnx's
         raise BundleError(f"the {name} graph is not an ONNX file", got=str(error)[:100]) from error
     session = create_session(content, policy, f"the {name} graph")
-    if not opened or not any(STANDARDISED in node.output for node in proto.graph.node):
-        return Subject(tensors, session, session, tensors.answers[0].name, policy)
-    proto.graph.output.append(onnx.helper.make_tensor_value_info(STANDARDISED, onnx.TensorProto.FLOAT, None))
-    inner = create_session(proto.SerializeToString(), policy, f"the {name} graph")
-    return Subject(tensors, session, inner, STANDARDISED, policy)
+    computed = {output for node in proto.graph.node for output in node.output}
+    answers = [tensor.name for tensor in tensors.answers]
+    inner = {answer: UNSCALED_FROM[answer] for answer in answers if UNSCALED_FROM.get(answer) in computed}
+    if not opened or not inner:
+        return Subject(tensors, session, session, {}, policy)
+    for tensor in inner.values():
+        proto.graph.output.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
+    beside = create_session(proto.SerializeToString(), policy, f"the {name} graph")
+    return Subject(tensors, session, beside, inner, policy)

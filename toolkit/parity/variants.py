@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolkit.contract.manifest import GraphEntry
+from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.parity_reports import VariantCheck
 from toolkit.export.quantised_lint import fp16_problems, quantisation_problems
 from toolkit.parity.forecast_errors import growth, mean_errors, scored_windows

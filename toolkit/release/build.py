@@ -26,6 +26,7 @@ from toolkit.contract.manifest import (
     WEIGHTS,
     BundleManifest,
     FileEntry,
+    StatePolicy,
 )
 from toolkit.contract.model_spec import Layout
 from toolkit.contract.parity_reports import ParityReport
@@ -294,7 +295,16 @@ def _manifest(
         material.accuracy,
         summary,
         material.provenance,
+        _state_policy(material, [entry.name for entry in chosen.entries]),
     )
+
+
+def _state_policy(material: Material, graphs: Sequence[str]) -> StatePolicy | None:
+    """A state that is carried further than the model was trained with is one that nobody has measured."""
+    if "streaming" not in graphs or material.model is None:
+        return None
+    window = material.model.window_length
+    return StatePolicy(window, None if material.model.streaming else window)
 
 
 def _file_entry(content: bytes) -> FileEntry:

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract.graph_io import figure_axis
 from toolkit.contract.parity_reports import ParityReport
 from toolkit.model.torch_graph import TorchGraph
 from toolkit.parity.cases import ORDINARY
 from toolkit.parity.inputs import Feed, InputSource
 from toolkit.parity.reference import references
-from toolkit.runtime.golden import GoldenCase
+from toolkit.runtime.golden_case import GoldenCase
 from toolkit.runtime.predictors import GuardedGraph
 
 OTHER_CPU = 4.0
@@ -59,7 +60,7 @@ def _remarkable(source: InputSource, graph: TorchGraph, parity: ParityReport) ->
 
 
 def golden_tolerances(graph: TorchGraph, cases: list[GoldenCase], parity: ParityReport) -> dict[str, tuple[float, ...]]:
-    """For each output the largest allowed difference: by target in raw units, or one figure for any other output.
+    """For each output the largest allowed difference: by target in raw units, or one figure where nothing is un-scaled.
 
     Args:
         graph: whose outputs, and the scale of its targets.
@@ -79,10 +80,10 @@ def golden_tolerances(graph: TorchGraph, cases: list[GoldenCase], parity: Parity
         name: (max(standardised * times[name], OTHER_CPU * STATE_ULPS * float(_ulp(np.float64(size)))),)
         for name, size in largest.items()
     }
-    if graph.unscaling is not None:
-        offset, scale = (tensor.double().numpy() for tensor in graph.unscaling)
+    for name, scaling in graph.unscaling.items():
+        offset, scale = (tensor.double().numpy().reshape(-1) for tensor in scaling)  # [targets]
         raw = standardised * scale + FINAL_ULPS * _ulp(np.abs(offset) + 10.0 * scale)
-        tolerances[answer] = tuple(float(value) for value in raw)
+        tolerances[name] = tuple(float(value) for value in raw)
     return tolerances
 
 
@@ -94,14 +95,21 @@ def variant_tolerances(graph: GuardedGraph, cases: Iterable[GoldenCase]) -> dict
         cases: of its graph.
     """
     worst: dict[str, NDArray[np.float64]] = {}
+    axis = {tensor.name: figure_axis(tensor) for tensor in graph.tensors.outputs}
     for case in cases:
         for name, got in graph.run(case.inputs).items():
             wanted = case.outputs[name]
-            error = np.abs(got.astype(np.float64) - wanted).reshape(-1, wanted.shape[-1]).max(axis=0)
-            floor = OTHER_CPU * STATE_ULPS * _ulp(np.abs(wanted).reshape(-1, wanted.shape[-1]).max(axis=0))
+            error = largest_along(got.astype(np.float64) - wanted, axis[name])
+            floor = OTHER_CPU * STATE_ULPS * _ulp(largest_along(wanted, axis[name]))
             worst[name] = np.maximum(np.maximum(error * OTHER_CPU, floor), worst.get(name, np.zeros(1)))
     answers = {tensor.name for tensor in graph.tensors.answers}
     return {name: tuple(map(float, each)) if name in answers else (float(each.max()),) for name, each in worst.items()}
+
+
+def largest_along(values: NDArray[np.floating[Any]], axis: int) -> NDArray[np.float64]:
+    """The largest magnitude at each place of that axis."""
+    found: NDArray[np.float64] = np.abs(np.moveaxis(values, axis, -1)).reshape(-1, values.shape[axis]).max(axis=0)
+    return found
 
 
 def _ulp(size: NDArray[np.floating[Any]] | np.float64) -> NDArray[np.float64]:

@@ -1,7 +1,9 @@
 """Readings of a table that a model was not trained on, in the order of its signal."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +49,15 @@ class Readings:
         return np.searchsorted(self.segments, self.segments, side="right") - np.arange(len(self.segments))
 
 
-def read_readings(file: Path, timestamp: str, signal: SignalSpec, asset: str | None = None) -> Readings:
+def read_readings(
+    file: Path, timestamp: str, signal: SignalSpec, asset: str | None = None, reading: Mapping[str, Any] | None = None
+) -> Readings:
     """Reads a table's columns in the order of a signal's channels.
+
+    `reading` holds the settings of `[data]` that say how the file is read.
 
     Raises:
         DataError: the table cannot be used as it is.
     """
-    table = read_channels(file, timestamp, signal, asset)
+    table = read_channels(file, timestamp, signal, asset, reading=reading)
     return Readings(table.values.astype(np.float32), table.segments)

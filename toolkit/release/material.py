@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import GraphName, TensorSpec
-from toolkit.contract.manifest import GraphEntry, check_signal
+from toolkit.contract.manifest import check_signal
 from toolkit.contract.model_spec import Layout, ModelSpec
 from toolkit.contract.records import encode
 from toolkit.contract.signals import SignalSpec
@@ -27,6 +28,20 @@ from toolkit.runtime.environment import package_versions
 from toolkit.training.run import Run
 
 VERSIONS = ("lstm-edge-toolkit", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+ACCURACY = (
+    "test",
+    "test_standardised",
+    "per_target",
+    "baselines",
+    "streaming",
+    "verdict",
+    "interval",
+    "classes",
+    "commonest",
+    "model",
+)
+"""What a bundle tells of the training report: a model without quantiles has no interval, a forecaster no classes."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,7 @@ def material_of_run(run: Run, layout: Layout = "batch-major") -> Material:
         run.record.signal,
         samples,
         None if spec.classes else held_out_of(samples, spec.window_length, spec.horizon, run.record.signal),
-        {key: run.report[key] for key in ("test", "test_standardised", "per_target", "baselines", "verdict")},
+        {key: run.report[key] for key in ACCURACY if run.report.get(key) is not None},
         {
             "run": run.record.name,
             "versions": package_versions(VERSIONS),

@@ -2,8 +2,13 @@
 
 from typing import Any
 
-from toolkit.contract.manifest import BundleManifest, GraphEntry
+from toolkit.contract.graph_entry import GraphEntry
+from toolkit.contract.graph_io import QUANTILES
+from toolkit.contract.manifest import BundleManifest, StatePolicy
+from toolkit.contract.records import decode
+from toolkit.contract.reports import IntervalScores
 from toolkit.contract.signals import SignalSpec
+from toolkit.errors import BundleError
 
 
 def model_card(manifest: BundleManifest) -> str:
@@ -28,6 +33,7 @@ def model_card(manifest: BundleManifest) -> str:
         "",
         *(_graph_line(entry) for entry in manifest.graphs),
         "",
+        *_state(manifest.state),
         *_precision(manifest),
     ]
     return "\n".join(lines)
@@ -42,7 +48,7 @@ def _purpose(manifest: BundleManifest) -> str:
     units = dict(zip(signal.targets, signal.target_units, strict=True))
     targets = ", ".join(f"`{name}`{f' ({unit})' if unit else ''}" for name, unit in units.items())
     what = (
-        f"Tells {model.classes} classes apart"
+        f"Tells {model.classes} classes apart{_named(model.class_names)}"
         if model.classes
         else f"Forecasts {targets} for the next {model.horizon} samples ({_span(model.horizon * signal.interval_s)})"
     )
@@ -53,11 +59,25 @@ def _purpose(manifest: BundleManifest) -> str:
     )
 
 
+def _named(class_names: tuple[str, ...]) -> str:
+    """In the order of the logits."""
+    return f" (logits of {', '.join(f'`{name}`' for name in class_names)})" if class_names else ""
+
+
 def _accuracy(manifest: BundleManifest) -> list[str]:
     if not manifest.accuracy:
         return []
     verdict = f"On the test part of its data it {manifest.accuracy['verdict']}."
-    return ["## How well", "", verdict, "", *_accuracy_table(manifest.accuracy), ""]
+    return ["## How well", "", verdict, "", *_accuracy_table(manifest.accuracy), "", *_interval(manifest)]
+
+
+def _interval(manifest: BundleManifest) -> list[str]:
+    scores = manifest.accuracy.get("interval")
+    if scores is None:
+        return []
+    interval = decode(IntervalScores, scores, "manifest.json: accuracy: interval", BundleError)
+    levels = ", ".join(f"{level:g}" for level in interval.quantiles)
+    return [f"Quantiles {levels} in the output `{QUANTILES}`: the {interval.sentence}.", ""]
 
 
 def _channels(signal: SignalSpec | None) -> list[str]:
@@ -70,6 +90,17 @@ def _channels(signal: SignalSpec | None) -> list[str]:
         "| channel | variable | feature | unit |",
         "|---|---|---|---|",
         *rows,
+        "",
+    ]
+
+
+def _state(policy: StatePolicy | None) -> list[str]:
+    if policy is None:
+        return []
+    age = "may be carried on without end" if policy.max_age is None else f"is begun anew after {policy.max_age} samples"
+    return [
+        f"The streaming graph's state begins with zeros, and again after every break of the series. Forecasts count "
+        f"from sample {policy.warm_up} on. The state {age}.",
         "",
     ]
 
@@ -95,13 +126,33 @@ def _precision(manifest: BundleManifest) -> list[str]:
 
 
 def _accuracy_table(accuracy: dict[str, Any]) -> list[str]:
+    if "classes" in accuracy:
+        return _class_table(accuracy)
     rows = {"this model": accuracy["test_standardised"]}
+    if "streaming" in accuracy:
+        rows["this model, streaming"] = accuracy["streaming"]["test_standardised"]
     rows |= {name: scores["test_standardised"] for name, scores in accuracy["baselines"].items()}
     return [
         "| forecast | MSE (standardised) | MAE (standardised) |",
         "|---|---|---|",
         *(f"| {name} | {errors['mse']:.4g} | {errors['mae']:.4g} |" for name, errors in rows.items()),
     ]
+
+
+def _class_table(accuracy: dict[str, Any]) -> list[str]:
+    rows = {"this model": accuracy["model"], f"always `{accuracy['commonest']}`": accuracy["baselines"]["commonest"]}
+    figures = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "F1 (macro)"}
+    if accuracy["model"]["false_alarm_rate"] is not None or accuracy["model"]["missed_rate"] is not None:
+        figures |= {"false_alarm_rate": "false alarms", "missed_rate": "missed"}
+    return [
+        f"| told by | {' | '.join(figures.values())} |",
+        "|---" * (len(figures) + 1) + "|",
+        *(f"| {name} | {' | '.join(_figure(scores[key]) for key in figures)} |" for name, scores in rows.items()),
+    ]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _span(seconds: float) -> str:

@@ -51,7 +51,9 @@ def demo_config(path: Path, *, max_epochs: int = 8, stride: int = 4) -> RunConfi
         horizon=HORIZON,
         stride=stride,
     )
-    return RunConfig(data, ModelConfig(), TrainConfig(max_epochs=max_epochs, learning_rate=3e-3, batch_size=128))
+    return RunConfig(
+        data, ModelConfig(streaming=True), TrainConfig(max_epochs=max_epochs, learning_rate=3e-3, batch_size=128)
+    )
 
 
 def benchmark_demo(bundle: Path) -> LatencyReport:

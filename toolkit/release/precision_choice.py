@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from toolkit.benchmark.statistics import median_ratio, ratio_interval
 from toolkit.benchmark.timing import Clock, SystemClock, measure_in_turns, warm_up
-from toolkit.contract.manifest import Candidate, GraphEntry, Precision
+from toolkit.contract.graph_entry import GraphEntry, Precision
+from toolkit.contract.manifest import Candidate
 from toolkit.parity.forecast_errors import Errors, Loss, growth, mean_errors, scored_windows
 from toolkit.parity.held_out import HeldOut
 from toolkit.runtime.predictors import GuardedGraph

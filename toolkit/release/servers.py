@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from toolkit.contract.manifest import GraphEntry
+from toolkit.contract.graph_entry import GraphEntry
 from toolkit.errors import ConfigError, GateError
 from toolkit.release.ort_format import ort_files
 from toolkit.release.triton import triton_config

@@ -3,6 +3,7 @@
 interval_s = 60
 channels = ["temperature.mean", "temperature.std", "pressure.mean"]   # the order of the input's last axis
 targets = ["temperature.mean"]                                        # what is forecast; may be left out
+timezone = "Europe/Berlin"                                            # of the clock that calendar.* channels follow
 
 [units]
 "pressure.mean" = "Pa"
@@ -29,6 +30,7 @@ class SignalFile:
     interval_s: float
     targets: tuple[str, ...] = ()
     units: dict[str, str] = field(default_factory=dict)
+    timezone: str = "UTC"
 
 
 def read_signal(path: Path) -> SignalSpec:
@@ -47,7 +49,7 @@ def read_signal(path: Path) -> SignalSpec:
         raise ConfigError(f"{path}: channels", got="none", allowed="at least one name")
     try:
         channels = tuple(channel_from_name(name, content.units.get(name, "")) for name in content.channels)
-        return SignalSpec(channels, content.targets, content.interval_s)
+        return SignalSpec(channels, content.targets, content.interval_s, timezone=content.timezone)
     except DataError as error:
         raise ConfigError(f"{path}: {error}") from error
 

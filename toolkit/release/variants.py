@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from toolkit.contract.graph_entry import GraphEntry, Precision
 from toolkit.contract.graph_io import GraphName
-from toolkit.contract.manifest import Candidate, GraphEntry, Precision, PrecisionDecision
+from toolkit.contract.manifest import Candidate, PrecisionDecision
 from toolkit.errors import BundleError, GateError, ModelError
 from toolkit.export.lint import check_graph
 from toolkit.export.precision import to_fp16, to_int8
@@ -17,7 +18,7 @@ from toolkit.parity.inputs import InputSource
 from toolkit.release.material import Material, entry_of
 from toolkit.release.precision_choice import Request, Variant, candidates, precisions, variant
 from toolkit.release.variant_golden import golden_error, tolerances_of
-from toolkit.runtime.golden import GoldenCase
+from toolkit.runtime.golden_case import GoldenCase
 
 BATCH = 16
 """Series of the batch that is timed beside one series."""
