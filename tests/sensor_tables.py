@@ -56,7 +56,7 @@ def run_config(path: Path, *, data: dict | None = None, **training: object) -> R
     quick = {"max_epochs": 3, "batch_size": 16, "learning_rate": 0.01}
     return RunConfig(
         data_config(path, **(data or {})),
-        ModelConfig(hidden_size=8, num_layers=1),
+        ModelConfig(hidden_size=8, num_layers=1, normalisation="none", patch_length=1, channel_mixing="joint"),
         TrainConfig(**{**quick, **training}),
     )
 
@@ -73,7 +73,10 @@ def sensor_table(values: np.ndarray, names: tuple[str, ...], assets: np.ndarray 
 class Silent:
     """Nobody watches."""
 
-    def on_batch(self, epoch: int, done: int, total: int) -> None:
+    def on_seed(self, seed: int, number: int, total: int) -> None:
+        """Nothing."""
+
+    def on_batch(self, epoch: int, done: int, total: int, loss: float) -> None:
         pass
 
     def on_epoch(self, record: EpochRecord) -> None:

@@ -77,7 +77,10 @@ def test_settings_alone_are_enough():
     ("setting", "words"),
     [
         ("training.max_epoch=20", "training has an unknown key; got 'max_epoch'.*did you mean 'max_epochs'"),
-        ("trainig.max_epochs=20", "unknown key; got 'trainig'; allowed: data, model, training; fix: did you mean"),
+        (
+            "trainig.max_epochs=20",
+            "unknown key; got 'trainig'; allowed: data, model, training, features; fix: did you mean",
+        ),
         ("training.max_epochs=many", "training: max_epochs; got 'many'; allowed: a whole number"),
         ("training.max_epochs=2.5", "max_epochs; got 2.5; allowed: a whole number"),
         ("training.max_epochs=true", "max_epochs; got True; allowed: a whole number"),
@@ -85,6 +88,7 @@ def test_settings_alone_are_enough():
         ("training.max_epochs=0", "training.max_epochs; got 0; allowed: 1 or more"),
         ("training.learning_rate=nan", "learning_rate; got nan"),
         ("training.learning_rate=0", "training.learning_rate; got 0.0; allowed: more than 0"),
+        ("training.learning_rate=1e39", r"training.learning_rate; got 1e\+39; allowed: .* at most 1e30"),
         ("training.optimizer=sgd", "optimizer; got 'sgd'; allowed: adam, adamw"),
         ("training.seed=-1", "training.seed; got -1; allowed: 0 or more"),
         ("model.dropout=1", "model.dropout; got 1.0"),

@@ -7,9 +7,11 @@ from toolkit.data import build_dataset
 from toolkit.errors import ModelError
 from toolkit.model import MultivariateLSTM
 from toolkit.training import TrainConfig
-from toolkit.training.loop import fit, mean_loss
+from toolkit.training.loop import fit
+from toolkit.training.objective_choice import objective_of
+from toolkit.training.objectives import mean_loss
 
-QUICK = {"max_epochs": 4, "batch_size": 16, "learning_rate": 0.01}
+QUICK = {"max_epochs": 4, "min_epochs": 1, "batch_size": 16, "learning_rate": 0.01}
 
 
 def learnable():
@@ -31,7 +33,8 @@ def trained(data, progress=Silent(), **changes):  # noqa: B008 # it holds nothin
     torch.manual_seed(0)
     model = MultivariateLSTM(2, 8, horizon=data.horizon, targets=1, batch_first=True)
     model.set_scaling(data.mean, data.std, data.target_indices)
-    return model, fit(model, data, TrainConfig(**{**QUICK, **changes}), progress)
+    config = TrainConfig(**{**QUICK, **changes})
+    return model, fit(objective_of(model, data, config), config, config.seed, progress)
 
 
 def same_weights(first, second):
@@ -82,7 +85,7 @@ class Watching(Silent):
     def __init__(self):
         self.batches, self.epochs = [], []
 
-    def on_batch(self, epoch, done, total):
+    def on_batch(self, epoch, done, total, loss):
         self.batches.append((epoch, done, total))
 
     def on_epoch(self, record):

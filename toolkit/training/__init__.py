@@ -1,7 +1,8 @@
 """Training a forecaster and leaving a run folder behind."""
 
+from toolkit.training.checkpoint import EpochRecord
 from toolkit.training.config import ModelConfig, RunConfig, TrainConfig, training_config
-from toolkit.training.loop import EpochRecord, Progress
+from toolkit.training.loop import Progress
 from toolkit.training.run import Run, load_run, train
 
 __all__ = [

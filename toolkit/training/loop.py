@@ -4,44 +4,39 @@ import copy
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from toolkit.data.dataset import ForecastDataset
 from toolkit.errors import ModelError
 from toolkit.model.lstm import MultivariateLSTM
+from toolkit.training.checkpoint import (
+    Checkpoints,
+    EpochRecord,
+    Standing,
+    load_optimizer,
+    optimizer_tensors,
+    read_standing,
+)
 from toolkit.training.config import TrainConfig
+from toolkit.training.objectives import Objective
+from toolkit.training.team import ALONE, Team
 
-EVALUATION_BATCH = 512
-
-Criterion = Callable[[Tensor, Tensor], Tensor]
-LOSSES: dict[str, Criterion] = {
-    "mse": nn.functional.mse_loss,
-    "mae": nn.functional.l1_loss,
-    "huber": nn.functional.huber_loss,
-}
 KEPT_EPOCHS, DECAY = 3, 0.9
 
 
 @dataclass(frozen=True)
-class EpochRecord:
-    """One line of `metrics.jsonl`; losses are of the configured kind, in standard deviations."""
-
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    learning_rate: float
-    seconds: float
-    best: bool
-
-
-@dataclass(frozen=True)
 class FitResult:
-    """How training went; the model holds the best weights."""
+    """How training went; the model holds the best weights.
+
+    Attributes:
+        records: of all epochs, those before an interruption as well.
+        best_epoch: whose weights the model holds.
+        seconds: of all epochs.
+    """
 
     records: tuple[EpochRecord, ...]
     best_epoch: int
@@ -51,55 +46,130 @@ class FitResult:
 class Progress(Protocol):
     """Who wants to know how training goes."""
 
-    def on_batch(self, epoch: int, done: int, total: int) -> None:
-        """After each step: `done` of `total` steps of the epoch (counted from 1) are taken."""
+    def on_seed(self, seed: int, number: int, total: int) -> None:
+        """Before the training with that seed, the `number`th (from 1) of `total`."""
+
+    def on_batch(self, epoch: int, done: int, total: int, loss: float) -> None:
+        """After each step: `done` of `total` steps of the epoch (counted from 1) are taken, their mean loss `loss`."""
 
     def on_epoch(self, record: EpochRecord) -> None:
         """After each epoch."""
 
 
-def fit(model: MultivariateLSTM, dataset: ForecastDataset, config: TrainConfig, progress: Progress) -> FitResult:
-    """Trains `model` in place and leaves it in evaluation mode with the weights of its best epoch.
+def fit(
+    objective: Objective,
+    config: TrainConfig,
+    seed: int,
+    progress: Progress,
+    *,
+    checkpoints: Checkpoints | None = None,
+    team: Team = ALONE,
+) -> FitResult:
+    """Trains the objective's model in place and leaves it in evaluation mode with the weights of its best epoch.
+
+    Args:
+        objective: the model and what it is trained for.
+        config: of the optimiser, the schedule and when to stop.
+        seed: of the shuffling and dropout.
+        progress: hears of every step and epoch.
+        checkpoints: one is kept after each epoch, and training goes on after the newest that lies there.
+        team: the processes that share each batch; its leader alone has checkpoints and hears of progress.
 
     Raises:
         ModelError: the loss is no longer a number.
+        OutputError: a checkpoint cannot be written.
     """
-    optimizer = _optimizer(model, config)
-    step = _stepper(model, dataset, config, optimizer)
-    generator = torch.Generator().manual_seed(config.seed)
-    records: list[EpochRecord] = []
-    best_loss, best_epoch, best_weights = math.inf, 0, copy.deepcopy(model.state_dict())
-    start = time.monotonic()
-    for epoch in range(1, config.max_epochs + 1):
-        epoch_start = time.monotonic()
-        batches = _shuffled(dataset.starts["train"], config.batch_size, generator)
-        rate = _set_rate(optimizer, config, epoch)
-        model.train()
-        train_loss = _train_epoch(step, batches, functools.partial(progress.on_batch, epoch))
-        loss = mean_loss(model, dataset, "validation", config.loss)
-        _check_finite(train_loss + loss, epoch)
-        better = loss < best_loss
-        if better:
-            best_loss, best_epoch, best_weights = loss, epoch, copy.deepcopy(model.state_dict())
-        seconds = time.monotonic() - epoch_start
-        records.append(EpochRecord(epoch, train_loss, loss, rate, seconds, better))
-        progress.on_epoch(records[-1])
-        if epoch >= config.min_epochs and epoch - best_epoch >= config.patience:
-            break
-    model.load_state_dict(best_weights)
-    model.eval()
-    return FitResult(tuple(records), best_epoch, time.monotonic() - start)
+    trainer = _Trainer(objective, config, seed, team)
+    standing = _newest(checkpoints, team) or trainer.standing((), None)
+    trainer.restore(standing)
+    while not _is_over(standing, config):
+        record = trainer.epoch(standing, progress)
+        standing = trainer.standing((*standing.records, record), None if record.best else standing.best_weights)
+        if checkpoints is not None:
+            checkpoints.keep(standing)
+        if team.leads:
+            progress.on_epoch(record)
+    objective.model.load_state_dict(standing.best_weights)
+    objective.model.eval()
+    return FitResult(standing.records, standing.best_epoch, sum(record.seconds for record in standing.records))
 
 
-def mean_loss(model: MultivariateLSTM, dataset: ForecastDataset, part: str, kind: str = "mse") -> float:
-    """Mean loss in standard deviations over all windows of a part."""
-    model.eval()
-    total, count = 0.0, 0
-    with torch.inference_mode():
-        for x, y in dataset.batches(part, EVALUATION_BATCH):
-            total += float(LOSSES[kind](model.last_standardised(x), _standardised(model, y))) * len(x)
-            count += len(x)
-    return total / count
+def _newest(checkpoints: Checkpoints | None, team: Team) -> Standing | None:
+    """Where to go on; those who do not lead have it from the leader, who has checked whose it is."""
+    content = team.spread(None if checkpoints is None else checkpoints.latest())
+    return None if content is None else read_standing(content)
+
+
+def _is_over(standing: Standing, config: TrainConfig) -> bool:
+    epoch = standing.epoch
+    waited = epoch >= config.min_epochs and epoch - standing.best_epoch >= config.patience
+    return epoch >= config.max_epochs or (epoch > 0 and waited)
+
+
+class _Trainer:
+    """What lives as long as one training: the optimiser, and the generator that shuffles."""
+
+    def __init__(self, objective: Objective, config: TrainConfig, seed: int, team: Team) -> None:
+        self.objective, self.config, self.seed, self.team = objective, config, seed, team
+        self.optimizer = _optimizer(objective.model, config)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.module = team.together(objective)
+        self.device = objective.dataset.rows.device
+
+    def standing(self, records: tuple[EpochRecord, ...], best: Mapping[str, Tensor] | None) -> Standing:
+        """Where training stands; `best` None: the weights of now are the best."""
+        weights = copy.deepcopy(self.objective.model.state_dict())
+        shuffle = self.generator.get_state()
+        return Standing(records, weights, best or weights, optimizer_tensors(self.optimizer), shuffle)
+
+    def restore(self, standing: Standing) -> None:
+        """Goes back to where training stood."""
+        self.objective.model.load_state_dict(standing.weights)
+        if standing.optimizer:
+            load_optimizer(self.optimizer, standing.optimizer)
+        self.generator.set_state(standing.shuffle)
+
+    def epoch(self, standing: Standing, progress: Progress) -> EpochRecord:
+        """Trains for one epoch more."""
+        start, epoch = time.monotonic(), standing.epoch + 1
+        # Dropout draws from a generator of each process: seeded by the epoch, so that none has to be kept.
+        torch.manual_seed(_mixed(self.seed, epoch, self.team.rank))
+        batches = self.objective.batches(self.generator, self.config.batch_size)
+        rate = _set_rate(self.optimizer, self.config, epoch)
+        self.objective.train()
+        train_loss = self.team.mean(self._steps(batches, functools.partial(progress.on_batch, epoch)))
+        loss = self.team.agree(self.objective.validation())
+        if not math.isfinite(train_loss + loss):
+            got = f"a loss of {train_loss + loss} in epoch {epoch}"
+            raise ModelError("training diverged", got=got, fix="a lower training.learning_rate")
+        return EpochRecord(epoch, train_loss, loss, rate, time.monotonic() - start, loss < standing.best_loss)
+
+    def _steps(self, batches: Sequence[Tensor], on_batch: Callable[[int, int, float], None]) -> float:
+        total, count = 0.0, 0
+        for done, batch in enumerate(batches, 1):
+            share, weight = self.team.share(batch)
+            total += self._step(share, weight) * len(batch)
+            count += len(batch)
+            if self.team.leads:
+                on_batch(done, len(batches), total / count)
+        return total / count
+
+    def _step(self, share: Tensor, weight: float) -> float:
+        self.optimizer.zero_grad()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "mixed"):
+            loss = self.module(share)
+        if weight != 1.0:
+            loss = loss * weight
+        loss.backward()
+        if self.config.clip_norm:
+            nn.utils.clip_grad_norm_(self.objective.model.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        return float(loss.item())
+
+
+def _mixed(seed: int, epoch: int, rank: int) -> int:
+    """One seed out of three numbers, another for each combination that occurs."""
+    return (seed * 1_000_003 + epoch * 1_009 + rank) % (1 << 63)
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: int) -> float:
@@ -112,51 +182,6 @@ def _set_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: int)
     for group in optimizer.param_groups:
         group["lr"] = config.learning_rate * factor
     return config.learning_rate * factor
-
-
-def _stepper(
-    model: MultivariateLSTM, dataset: ForecastDataset, config: TrainConfig, optimizer: torch.optim.Optimizer
-) -> Callable[[Tensor], float]:
-    """One optimiser step on the windows that begin at the given rows; gives their loss."""
-    criterion = LOSSES[config.loss]
-
-    def step(starts: Tensor) -> float:
-        x, y = dataset.gather(starts)
-        optimizer.zero_grad()
-        loss = criterion(model.last_standardised(x), _standardised(model, y))
-        loss.backward()  # type: ignore[no-untyped-call] # torch leaves this method without a signature
-        if config.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimizer.step()
-        return loss.item()
-
-    return step
-
-
-def _shuffled(starts: Tensor, batch_size: int, generator: torch.Generator) -> Sequence[Tensor]:
-    return torch.split(starts[torch.randperm(len(starts), generator=generator)], batch_size)
-
-
-def _train_epoch(
-    step: Callable[[Tensor], float], batches: Sequence[Tensor], on_batch: Callable[[int, int], None]
-) -> float:
-    total = 0.0
-    for done, batch in enumerate(batches, 1):
-        total += step(batch) * len(batch)
-        on_batch(done, len(batches))
-    return total / sum(map(len, batches))
-
-
-def _check_finite(loss: float, epoch: int) -> None:
-    if not math.isfinite(loss):
-        raise ModelError(
-            "training diverged", got=f"a loss of {loss} in epoch {epoch}", fix="a lower training.learning_rate"
-        )
-
-
-def _standardised(model: MultivariateLSTM, y: Tensor) -> Tensor:
-    """Truth in standard deviations: the offset goes first, as in the model's own scaling."""
-    return (y - model.output_offset) / model.output_scale
 
 
 def _optimizer(model: MultivariateLSTM, config: TrainConfig) -> torch.optim.Optimizer:

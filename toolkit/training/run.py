@@ -1,32 +1,44 @@
 """A run folder: `config.toml`, `run.json`, weights, samples of the test part, `metrics.jsonl` and `training.json`.
 
-The folder appears whole when training ends, or not at all.
+The folder appears whole when training ends, or not at all; until then its checkpoints lie beside it, in
+`NAME.training`.
 """
 
+import functools
 import hashlib
 import json
 import tomllib
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from toolkit import atomic_files
+from toolkit.contract.class_reports import ClassTrainingReport
 from toolkit.contract.manifest import SAMPLES, WEIGHTS
 from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.records import decode, encode
-from toolkit.contract.reports import TrainingReport, report_to_json
+from toolkit.contract.reports import SeedScores, TrainingReport, report_to_json
 from toolkit.contract.signals import SignalSpec
 from toolkit.data.dataset import ForecastDataset, build_dataset, test_stretches
 from toolkit.data.tables import SensorTable, read_table
 from toolkit.errors import BundleError, ConfigError
-from toolkit.model.lstm import MultivariateLSTM, model_from_spec
+from toolkit.model.lstm import MultivariateLSTM
 from toolkit.runtime.environment import environment
+from toolkit.training.class_scoring import class_report
 from toolkit.training.config import RunConfig
-from toolkit.training.loop import FitResult, Progress, fit
-from toolkit.training.scoring import Comparison, compare
+from toolkit.training.defaults import settled
+from toolkit.training.intervals import interval_scores
+from toolkit.training.loop import Progress
+from toolkit.training.scoring import compare, model_forecast, score, stream_score
+from toolkit.training.seeds import Trained, best_of, train_seeds
+from toolkit.training.team import assembled, rank_from_environment
 from toolkit.training.weights import load_model, load_samples, samples_bytes, weights_bytes
+from toolkit.training.workplace import claimed
+
+Report = TrainingReport | ClassTrainingReport
 
 RUN, CONFIG, METRICS, REPORT = "run.json", "config.toml", "metrics.jsonl", "training.json"
 FILES = (CONFIG, METRICS, WEIGHTS, SAMPLES, REPORT)
@@ -37,13 +49,16 @@ STRETCHES, STRETCH_WINDOWS = 4, 8
 
 @dataclass(frozen=True)
 class DataProvenance:
-    """Which table a run was trained on."""
+    """Which table a run was trained on, and what of it its file does not hold: see `SensorTable`."""
 
     file_name: str
     sha256: str
     rows: int
     assets: int
     dropped_rows: int
+    filled: dict[str, int] = field(default_factory=dict)
+    merged_rows: int = 0
+    bad_quality: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,27 +94,45 @@ class Run:
     config_toml: str
 
 
-def train(config: RunConfig, folder: Path, progress: Progress, *, overwrite: bool = False) -> TrainingReport:
+def train(
+    config: RunConfig, folder: Path, progress: Progress, *, overwrite: bool = False, resume: bool = False
+) -> Report:
     """Trains on the table that `config` names and writes a run folder.
+
+    Under `torchrun` the processes share every batch; the one of rank 0 writes, and all give the same report.
+
+    Args:
+        config: everything that the run depends on.
+        folder: of the run; it appears whole when training ends.
+        progress: hears how training goes.
+        overwrite: replace a run, and begin anew where an interrupted training lies.
+        resume: go on after the newest checkpoint of an interrupted training, if there is one.
 
     Raises:
         DataError: the table cannot be used.
+        ConfigError: `resume`, and a setting or the table is not that of the interrupted training.
         ModelError: training diverged.
-        OutputError: the folder exists and `overwrite` is off, or cannot be written.
+        OutputError: the folder exists and `overwrite` is off, another process trains there, or it cannot be written.
     """
-    atomic_files.check_free(folder, overwrite=overwrite, marker=RUN)
-    table = read_table(config.data)
-    dataset = build_dataset(table, config.data)
-    with atomic_files.new_folder(folder, overwrite=overwrite, marker=RUN) as partial:
+    with assembled(rank_from_environment()) as team:
+        if team.leads:
+            atomic_files.check_free(folder, overwrite=overwrite, marker=RUN)
+        table = read_table(config.data, config.features)
+        dataset = build_dataset(table, config.data)
+        begun, config = config, replace(config, model=settled(config.model, dataset, config.data.season))
         spec = model_spec(config, dataset)
-        model, result = _fit(spec, dataset, config, progress)
-        report = _report(model, dataset, result, compare(model, dataset, config.data.season))
-        files = _contents(config, dataset, model, result) | {REPORT: report_to_json(report).encode()}
-        for name, content in files.items():
-            (partial / name).write_bytes(content)
-        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        record = RunRecord(folder.name, spec, dataset.signal, _provenance(table), hashes)
-        (partial / RUN).write_text(json.dumps(encode(record), indent=2) + "\n", encoding="utf-8")
+        if not team.leads:
+            return _report(dataset, train_seeds(spec, dataset, config, progress, team=team), config)
+        with claimed(folder, begun, table.sha256, resume=resume, overwrite=overwrite) as workplace:
+            trained = train_seeds(spec, dataset, config, progress, workplace=workplace, team=team)
+            report = _report(dataset, trained, config)
+            with atomic_files.new_folder(folder, overwrite=overwrite, marker=RUN) as partial:
+                files = _contents(config, dataset, trained, report)
+                hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+                record = RunRecord(folder.name, spec, dataset.signal, _provenance(table), hashes)
+                files[RUN] = (json.dumps(encode(record), indent=2) + "\n").encode()
+                for name, content in files.items():
+                    (partial / name).write_bytes(content)
     return report
 
 
@@ -109,26 +142,32 @@ def model_spec(config: RunConfig, dataset: ForecastDataset) -> ModelSpec:
     Raises:
         ConfigError: a patch longer than the window.
     """
-    if config.model.patch_length > config.data.window_length:
-        allowed = f"at most the window length, {config.data.window_length}"
-        raise ConfigError("model.patch_length", got=config.model.patch_length, allowed=allowed)
+    model, window_length = settled(config.model, dataset, config.data.season), config.data.window_length
+    patch = model.patch_length or 1
+    if patch > window_length:
+        raise ConfigError("model.patch_length", got=patch, allowed=f"at most the window length, {window_length}")
     return ModelSpec(
         len(dataset.signal.channels),
-        config.model.hidden_size,
-        config.model.num_layers,
-        config.data.horizon,
+        model.hidden_size,
+        model.num_layers or 1,
+        dataset.horizon,
         len(dataset.signal.targets),
-        config.data.window_length,
-        config.model.dropout,
-        cell=config.model.cell,
-        bidirectional=config.model.bidirectional,
-        bias=config.model.bias,
-        head=config.model.head,
-        min_sequence=config.model.patch_length,
-        normalisation=config.model.normalisation,
-        patch_length=config.model.patch_length,
-        channel_mixing=config.model.channel_mixing,
+        window_length,
+        model.dropout,
+        cell=model.cell,
+        bidirectional=model.bidirectional,
+        bias=model.bias,
+        head=model.head,
+        min_sequence=patch,
+        normalisation=model.normalisation or "none",
+        patch_length=patch,
+        channel_mixing=model.channel_mixing or "joint",
         target_channels=tuple(dataset.target_indices),
+        quantiles=model.quantiles,
+        classes=len(dataset.class_names),
+        class_names=dataset.class_names,
+        calendar_channels=dataset.signal.calendar_channels,
+        streaming=model.streaming and model.task == "forecast",
     )
 
 
@@ -157,15 +196,20 @@ def load_run(folder: Path) -> Run:
 
 
 def _contents(
-    config: RunConfig, dataset: ForecastDataset, model: MultivariateLSTM, result: FitResult
+    config: RunConfig,
+    dataset: ForecastDataset,
+    trained: Sequence[Trained],
+    report: TrainingReport | ClassTrainingReport,
 ) -> dict[str, bytes]:
-    lines = [json.dumps(asdict(epoch)) + "\n" for epoch in result.records]
+    kept = best_of(trained)
+    lines = [json.dumps(asdict(epoch)) + "\n" for epoch in kept.result.records]
     samples = test_stretches(dataset, STRETCHES, STRETCH_WINDOWS * config.data.window_length)
     return {
         CONFIG: config.to_toml().encode(),
         METRICS: "".join(lines).encode(),
-        WEIGHTS: weights_bytes(model),
+        WEIGHTS: weights_bytes(kept.model),
         SAMPLES: samples_bytes(samples),
+        REPORT: report_to_json(report).encode(),
     }
 
 
@@ -182,37 +226,56 @@ def _check_files(folder: Path, record: RunRecord) -> None:
         raise BundleError(f"{folder / RUN} and {CONFIG} name other targets", fix="copy the folder again")
 
 
-def _fit(
-    spec: ModelSpec, dataset: ForecastDataset, config: RunConfig, progress: Progress
-) -> tuple[MultivariateLSTM, FitResult]:
-    torch.set_num_threads(config.training.threads)
-    torch.manual_seed(config.training.seed)
-    model = model_from_spec(spec)
-    model.set_scaling(dataset.mean, dataset.std, dataset.target_indices)
-    return model, fit(model, dataset, config.training, progress)
-
-
-def _report(
-    model: MultivariateLSTM, dataset: ForecastDataset, result: FitResult, comparison: Comparison
-) -> TrainingReport:
+def _report(dataset: ForecastDataset, trained: Sequence[Trained], config: RunConfig) -> Report:
+    if dataset.class_names:
+        return class_report(dataset, trained)
+    kept = best_of(trained)
+    comparison = compare(kept.model, dataset, config.data.season)
     return TrainingReport(
         test=comparison.model.test,
         test_standardised=comparison.model.test_standardised,
         per_target=comparison.model.per_target,
         baselines=comparison.baselines,
         season=comparison.season,
-        epochs=len(result.records),
-        best_epoch=result.best_epoch,
-        seconds=result.seconds,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        epochs=len(kept.result.records),
+        best_epoch=kept.result.best_epoch,
+        seconds=sum(one.result.seconds for one in trained),
+        parameters=sum(parameter.numel() for parameter in kept.model.parameters()),
         windows={part: len(starts) for part, starts in dataset.starts.items()},
         verdict=comparison.verdict,
         environment=environment(),
+        seeds=_seed_scores(dataset, trained) if len(trained) > 1 else (),
+        notes=dataset.notes,
+        interval=interval_scores(kept.model, dataset),
+        streaming=stream_score(kept.model, dataset) if kept.model.streams else None,
+    )
+
+
+def _seed_scores(dataset: ForecastDataset, trained: Sequence[Trained]) -> tuple[SeedScores, ...]:
+    return tuple(
+        SeedScores(
+            one.seed,
+            one.validation_loss,
+            score(dataset, functools.partial(model_forecast, one.model)).test_standardised,
+            len(one.result.records),
+            one.result.best_epoch,
+            one is best_of(trained),
+        )
+        for one in trained
     )
 
 
 def _provenance(table: SensorTable) -> DataProvenance:
-    return DataProvenance(table.file_name, table.sha256, len(table.values), len(table.asset_names), table.dropped_rows)
+    return DataProvenance(
+        table.file_name,
+        table.sha256,
+        len(table.values),
+        len(table.asset_names),
+        table.dropped_rows,
+        table.filled,
+        table.merged_rows,
+        table.bad_quality,
+    )
 
 
 def _json(content: bytes, where: str) -> dict[str, Any]:

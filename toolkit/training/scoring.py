@@ -1,18 +1,20 @@
 """Errors of the model and of the baselines, on the same windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from toolkit.contract.reports import Errors, Scores
 from toolkit.data.dataset import ForecastDataset
 from toolkit.model.lstm import MultivariateLSTM
 from toolkit.signal.baselines import LinearBaseline, find_season, fit_linear, persistence, seasonal_naive
-from toolkit.training.loop import EVALUATION_BATCH
+from toolkit.training.objectives import EVALUATION_BATCH
+from toolkit.training.streaming import stream_forecasts
 
 Floats = NDArray[np.floating[Any]]
 Forecast = Callable[[Floats], Floats]
@@ -63,7 +65,7 @@ def compare(model: MultivariateLSTM, dataset: ForecastDataset, season: int | Non
         dataset: where the windows come from.
         season: samples in a season; None finds it on the training rows.
     """
-    season = season or _season(dataset)
+    season = season or season_of(dataset)
     targets, horizon = dataset.target_indices, dataset.horizon
     linear = linear_baseline(dataset)
     return Comparison(
@@ -87,12 +89,25 @@ def linear_baseline(dataset: ForecastDataset) -> LinearBaseline:
 
 def score(dataset: ForecastDataset, forecast: Forecast) -> Scores:
     """Errors of a forecast over all test windows, horizon steps and targets."""
+    pairs = dataset.batches("test", EVALUATION_BATCH)
+    return scores_of(dataset, ((forecast(x.double().numpy()), y.double().numpy()) for x, y in pairs))
+
+
+def stream_score(model: MultivariateLSTM, dataset: ForecastDataset) -> Scores:
+    """Errors of the forecasts at the ends of all test windows, by a state that was carried through the series."""
+    with torch.inference_mode():
+        pairs = stream_forecasts(model, dataset, "test")
+        return scores_of(dataset, ((_raw(model, answers), y.double().numpy()) for answers, y in pairs))
+
+
+def scores_of(dataset: ForecastDataset, pairs: Iterable[tuple[Floats, Floats]]) -> Scores:
+    """Errors over pairs of raw forecasts and raw truth, each `[windows, horizon, targets]`."""
     squared, absolute, windows = 0.0, 0.0, 0
-    for x, y in dataset.batches("test", EVALUATION_BATCH):
-        error = forecast(x.double().numpy()) - y.double().numpy()  # [windows, horizon, targets]
+    for forecast, truth in pairs:
+        error = forecast - truth
         squared = squared + np.square(error).mean(axis=1).sum(axis=0)  # [targets]
         absolute = absolute + np.abs(error).mean(axis=1).sum(axis=0)
-        windows += len(x)
+        windows += len(truth)
     std = dataset.std[dataset.target_indices].numpy()
     mse, mae = np.asarray(squared) / windows, np.asarray(absolute) / windows
     return Scores(
@@ -102,6 +117,11 @@ def score(dataset: ForecastDataset, forecast: Forecast) -> Scores:
     )
 
 
+def _raw(model: MultivariateLSTM, answers: Tensor) -> Floats:
+    """From standard deviations to raw units, the forecast of quantiles alone."""
+    return model.unscale(model.forecast_of(answers)).double().numpy()
+
+
 def model_forecast(model: MultivariateLSTM, x: Floats) -> Floats:
     """Raw forecasts `[windows, horizon, targets]` of a module in evaluation mode."""
     with torch.inference_mode():
@@ -109,7 +129,8 @@ def model_forecast(model: MultivariateLSTM, x: Floats) -> Floats:
     return forecast.double().numpy()
 
 
-def _season(dataset: ForecastDataset) -> int:
+def season_of(dataset: ForecastDataset) -> int:
+    """Samples in one season of the targets, found on the training rows."""
     train = dataset.train_rows
     values = ((dataset.rows[train].double() - dataset.mean) / dataset.std)[:, dataset.target_indices]
     return find_season(values.numpy(), dataset.segments[train].numpy(), dataset.window_length)
