@@ -7,16 +7,17 @@ the example's sequence length. A time-major `nn.LSTM`, such as the forecaster's,
 its graph runs at no other length: torch is given the same forecaster with a batch-first layer instead, of the same
 weights. Both graphs must agree before anything is timed.
 
-Three contenders take turns, all under the toolkit's session policy: both graphs by `session.run`, which compares the
-graphs and nothing else, and ours with buffers bound once, into which each call copies its readings. A session with
-onnxruntime's default options is left out: its idle threads spin, and slow whoever runs next.
+Two comparisons. In one process and under the toolkit's session policy, in turns: both graphs by `session.run`, which
+compares the graphs and nothing else; both with buffers bound once, into which each call copies its readings; and ours
+through its predictor. Then what a user gets: torch's graph in a session with onnxruntime's own options, ours through
+its predictor, each in a process of its own (see `own_processes`).
 """
 
 import argparse
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,11 +28,12 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from own_processes import OwnProcesses, Work, call_of
 from torch import Tensor, nn
 
 from toolkit.atomic_files import write_text
 from toolkit.benchmark.statistics import median_ratio
-from toolkit.benchmark.timing import Measurement, SystemClock, measure_in_turns, warm_up
+from toolkit.benchmark.timing import SystemClock, measure_in_turns, warm_up
 from toolkit.contract.graph_io import GraphName, GraphSignature, TensorSpec
 from toolkit.export.graphs import export_torch_graph
 from toolkit.model.lstm import MultivariateLSTM
@@ -245,8 +247,9 @@ def check_agreement(ours: bytes, theirs: bytes, feed: dict[str, np.ndarray]) -> 
             raise SystemExit("the two graphs give different answers: nothing to compare")
 
 
-def measurements(subjects: tuple[Subject, ...], seconds: float) -> Iterator[dict[str, Any]]:
+def measurements(subjects: tuple[Subject, ...], seconds: float, rounds: int) -> Iterator[dict[str, Any]]:
     """One record for each subject and shape."""
+    processes = OwnProcesses()
     for subject in subjects:
         graph = torch_graph(subject)
         ours = export_torch_graph(graph).SerializeToString()
@@ -254,26 +257,36 @@ def measurements(subjects: tuple[Subject, ...], seconds: float) -> Iterator[dict
         for batch, sequence in SHAPES[subject.graph]:
             feed = feed_of(graph, batch, sequence)
             check_agreement(ours, theirs, feed)
-            calls = contenders(ours, theirs, feed)
-            timed = measure_in_turns(
-                [*calls.values()], SystemClock(), warm_up([*calls.values()], SystemClock(), seconds)
-            )
+            calls = contenders(ours, theirs, graph.tensors, feed)
+            plan = warm_up([*calls.values()], SystemClock(), seconds)
+            timed = measure_in_turns([*calls.values()], SystemClock(), plan)
+            users = processes.measure(works(ours, theirs, graph.tensors, feed), rounds)
             yield {
                 "subject": subject.name,
                 "batch": batch,
                 "sequence": sequence,
                 "nodes": {"ours": node_count(ours), "torch": node_count(theirs)},
-                **figures(dict(zip(calls, timed, strict=True))),
+                **figures({n: m.block_medians_ns for n, m in zip(calls, timed, strict=True)} | users),
                 "required": AHEAD if (batch, sequence) in ((1, 20), (1, 1)) else ONCE,
             }
+    processes.close()
 
 
-def contenders(ours: bytes, theirs: bytes, feed: dict[str, np.ndarray]) -> dict[str, Callable[[], object]]:
+def works(ours: bytes, theirs: bytes, tensors: GraphSignature, feed: dict[str, np.ndarray]) -> list[Work]:
+    """What users of either exporter get; of a stream also with its state kept in place."""
+    ways = ["ours_predictor", "ours_live"] if tensors.states else ["ours_predictor"]
+    return [Work("torch_default", theirs, tensors, feed), *(Work(way, ours, tensors, feed) for way in ways)]
+
+
+def contenders(
+    ours: bytes, theirs: bytes, tensors: GraphSignature, feed: dict[str, np.ndarray]
+) -> dict[str, Callable[[], object]]:
     sessions = {"ours": create_session(ours), "torch": create_session(theirs)}
     calls: dict[str, Callable[[], object]] = {
         name: partial(session.run, None, feed) for name, session in sessions.items()
     }
-    return calls | {"ours_bound": bound(sessions["ours"], feed)}
+    calls |= {f"{name}_bound": bound(session, feed) for name, session in sessions.items()}
+    return calls | {"ours_guarded": call_of(works(ours, theirs, tensors, feed)[-1])}
 
 
 def bound(session: Session, feed: dict[str, np.ndarray]) -> Callable[[], object]:
@@ -294,15 +307,23 @@ def bound(session: Session, feed: dict[str, np.ndarray]) -> Callable[[], object]
     return call
 
 
-def figures(timed: dict[str, Measurement]) -> dict[str, Any]:
-    """Ratios to torch's graph under the same policy, medians, and the raw block medians they come from.
+RATIOS = {
+    "ratio": ("torch", "ours"),
+    "ratio_ours_bound": ("torch", "ours_bound"),
+    "ratio_both_bound": ("torch_bound", "ours_bound"),
+    "ratio_product": ("torch_default", "ours_predictor"),
+    "ratio_product_live": ("torch_default", "ours_live"),
+}
+"""How many times as fast the second is. `ratio` compares the graphs alone, `ratio_product` what users get."""
 
-    `ratio` compares the graphs alone: how many times as fast ours is.
-    """
-    blocks = {name: measurement.block_medians_ns for name, measurement in timed.items()}
+
+def figures(blocks: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Ratios, the guards' cost beside bound buffers, medians, and the raw block medians that they come from."""
+    known = {name: pair for name, pair in RATIOS.items() if set(pair) <= set(blocks)}
+    guards = np.median(np.subtract(blocks["ours_guarded"], blocks["ours_bound"])) / 1000
     return {
-        "ratio": round(median_ratio(blocks["torch"], blocks["ours"]), 3),
-        "ratio_bound": round(median_ratio(blocks["torch"], blocks["ours_bound"]), 3),
+        **{name: round(median_ratio(blocks[theirs], blocks[ours]), 3) for name, (theirs, ours) in known.items()},
+        "guards_us": round(float(guards), 2),
         "p50_us": {name: round(float(np.median(values)) / 1000, 2) for name, values in blocks.items()},
         "block_medians_ns": {name: [round(value) for value in values] for name, values in blocks.items()},
     }
@@ -313,25 +334,30 @@ def node_count(graph: bytes) -> int:
 
 
 def line(record: dict[str, Any]) -> str:
-    p50 = record["p50_us"]
+    told = "  ".join(f"{name.removeprefix('ratio_')} {record[name]:.2f}" for name in RATIOS if name in record)
     return (
-        f"{record['subject']:30} {record['batch']:3} x {record['sequence']:2}"
-        f"  ours {p50['ours']:8.1f} us  torch {p50['torch']:8.1f} us  {record['ratio']:.2f} times as fast"
-        f" (required {record['required']}), bound {record['ratio_bound']:.2f}"
+        f"{record['subject']:30} {record['batch']:3} x {record['sequence']:2}  {told}"
+        f"  guards {record['guards_us']:.1f} us  (required {record['required']})"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0, help="for each measurement (default 5)")
+    parser.add_argument("--rounds", type=int, default=25, help="of the processes, for each measurement (default 25)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures are written")
     options = parser.parse_args()
     records = []
-    for record in measurements(SUBJECTS, options.seconds):
+    for record in measurements(SUBJECTS, options.seconds, options.rounds):
         print(line(record), flush=True)
         records.append(record)
     if options.json is not None:
-        report = {"environment": environment(), "seconds": options.seconds, "measurements": records}
+        report = {
+            "environment": environment(),
+            "seconds": options.seconds,
+            "rounds": options.rounds,
+            "measurements": records,
+        }
         write_text(options.json, json.dumps(report) + "\n")
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import onnxruntime
 
+from toolkit.contract.graph_entry import GraphEntry, Precision
 from toolkit.contract.graph_io import GraphName, GraphSignature
-from toolkit.contract.manifest import MANIFEST, BundleManifest, GraphEntry, Precision, manifest_from_json
+from toolkit.contract.manifest import MANIFEST, BundleManifest, manifest_from_json
 from toolkit.errors import BundleError
 from toolkit.runtime.bundle_graphs import check_graph_file, check_tensors
 from toolkit.runtime.onnx_compatibility import reads

@@ -2,8 +2,13 @@
 
 onnxruntime aborts the process on a batch of 0, zeroes the state on a sequence of 0, and answers a NaN with a finite,
 wrong forecast. Nothing reaches it unchecked.
+
+A shape that comes again runs on bound buffers (see `bound_calls`). It passed the guards before, which look at nothing
+but names, types, sizes and whether the numbers are finite: the last alone is left to look at. What this quick way does
+not know for good goes the long one, which says what is wrong.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +17,7 @@ from numpy.typing import NDArray
 
 from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, SizeLimits, TensorSpec
 from toolkit.errors import InputError
+from toolkit.runtime.bound_calls import BoundCalls
 from toolkit.runtime.session import Session, run_session
 from toolkit.runtime.stream import part_of
 
@@ -47,17 +53,40 @@ class GuardedGraph:
             InputError: a missing array, a wrong type or shape, sizes that contradict each other or are too small, or a
                 value that is not finite.
         """
+        answers = self.bound.run([feed.get(name) for name in self._given]) if len(feed) == len(self._given) else None
+        if answers is not None:
+            return dict(zip(self._got, answers, strict=True))
         sizes = check_feed(feed, self.tensors, self.limits)
         batch = self.tensors.batch_axis
-        names = [tensor.name for tensor in self.tensors.outputs]
         if not self.one_series or batch is None or sizes[batch] == 1:
-            given = {tensor.name: feed[tensor.name] for tensor in self.tensors.inputs}
-            return dict(zip(names, run_session(self.session, given, names), strict=True))
-        answers = [run_session(self.session, self._series(feed, n), names) for n in range(sizes[batch])]
+            return dict(zip(self._got, self._run_checked(feed), strict=True))
+        series = [self._run_checked(self._series(feed, number)) for number in range(sizes[batch])]
         return {
             tensor.name: np.concatenate(parts, axis=tensor.axes.index(batch)) if batch in tensor.axes else parts[0]
-            for tensor, *parts in zip(self.tensors.outputs, *answers, strict=True)
+            for tensor, *parts in zip(self.tensors.outputs, *series, strict=True)
         }
+
+    @functools.cached_property
+    def bound(self) -> BoundCalls:
+        """The quick way, of shapes that came before."""
+        return BoundCalls(self.session, self.tensors)
+
+    @functools.cached_property
+    def _given(self) -> list[str]:
+        return [tensor.name for tensor in self.tensors.inputs]
+
+    @functools.cached_property
+    def _got(self) -> list[str]:
+        return [tensor.name for tensor in self.tensors.outputs]
+
+    def _run_checked(self, feed: Feed) -> list[Array]:
+        """The outputs for inputs that passed the guards."""
+        arrays = [feed[name] for name in self._given]
+        answers = self.bound.run(arrays)
+        if answers is None:
+            answers = run_session(self.session, dict(zip(self._given, arrays, strict=True)), self._got)
+            self.bound.learn(arrays, answers)
+        return answers
 
     def _series(self, feed: Feed, number: int) -> dict[str, Array]:
         """The arrays of one series, its batch axis kept."""
@@ -100,8 +129,11 @@ class WindowedPredictor(_Predictor):
         Raises:
             InputError: a wrong type, shape or a value that is not finite.
         """
-        readings, answer = self.graph.tensors.data[0].name, self.graph.tensors.answers[0].name
-        return self.graph.run({readings: x, **others})[answer]
+        answer = None if others else self.graph.bound.answer(x)
+        if answer is not None:
+            return answer
+        tensors = self.graph.tensors
+        return self.graph.run({tensors.data[0].name: x, **others})[tensors.answers[0].name]
 
 
 class StreamingPredictor(_Predictor):
@@ -113,6 +145,17 @@ class StreamingPredictor(_Predictor):
         limits: which sizes the graph takes.
         one_series: see `GuardedGraph`.
     """
+
+    @functools.cached_property
+    def _states(self) -> tuple[str, ...]:
+        return tuple(self.graph.tensors.states)
+
+    @functools.cached_property
+    def ordered(self) -> bool:
+        """Whether readings and answer come first and the states after them, in one order: so are the toolkit's own."""
+        tensors = self.graph.tensors
+        given, got = ([tensor.name for tensor in side] for side in (tensors.inputs, tensors.outputs))
+        return given[1:] == [*tensors.states] and got[1:] == [*tensors.states.values()] and len(got) == len(given)
 
     def zero_state(self, batch: int) -> dict[str, Array]:
         """The state before the first sample of `batch` series."""
@@ -136,6 +179,10 @@ class StreamingPredictor(_Predictor):
         Raises:
             InputError: a wrong type, shape or a value that is not finite, in the samples or in the state.
         """
+        if self.ordered and not others:
+            answers = self.graph.bound.run([x, *map(state.get, self._states)])
+            if answers is not None:
+                return answers[0], dict(zip(self._states, answers[1:], strict=True))
         tensors = self.graph.tensors
         missing = [name for name in tensors.states if name not in state]
         if missing:
