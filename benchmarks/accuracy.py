@@ -26,9 +26,8 @@ from toolkit.release import Options, build_bundle
 from toolkit.runtime.bundle import load_bundle
 from toolkit.runtime.environment import environment
 from toolkit.signal.baselines import persistence, seasonal_naive
-from toolkit.training import load_run, train
+from toolkit.training import EpochRecord, load_run, train
 from toolkit.training.config import ModelConfig, RunConfig, TrainConfig
-from toolkit.training.loop import EpochRecord
 from toolkit.training.scoring import Forecast, linear_baseline, score
 
 TARGETS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
@@ -64,7 +63,10 @@ class Seed:
 
 
 class _Silent:
-    def on_batch(self, epoch: int, done: int, total: int) -> None:
+    def on_seed(self, seed: int, number: int, total: int) -> None:
+        """Nothing."""
+
+    def on_batch(self, epoch: int, done: int, total: int, loss: float) -> None:
         """Nothing."""
 
     def on_epoch(self, record: EpochRecord) -> None:

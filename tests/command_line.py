@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 TRAIN = ("--timestamp", "timestamp", "--asset", "asset", "--exclude", "fault", "--target", "temperature.mean")
 SMALL = ("--window", "12", "--horizon", "3", "--set", "training.max_epochs=1", "--set", "model.hidden_size=8")
-FAST = ("--set", "model.num_layers=1", "--set", "data.stride=4")
+FAST = ("--set", "model.num_layers=1", "--set", "data.stride=4", "--set", "model.streaming=true")
 
 
 class Result(NamedTuple):

@@ -64,7 +64,7 @@ TABLES = {
     "empty": (b"", {}, ["plant.csv is empty"]),
     "blank lines": (b"\n\n", {}, ["not a table", "empty CSV"]),
     "header only": (b"time,temperature\n", {}, ["a header and no rows"]),
-    "semicolons": (plain_csv(COUNT).replace(",", ";"), {}, ["not separated by commas", "'time;temperature;pressure'"]),
+    "semicolons": (plain_csv(COUNT).replace(",", ";"), {}, ["not separated by commas", "lstm-edge init"]),
     "semicolons, decimal commas": (b"time;temperature\n1;2,5\n2;3,5\n", {}, ["not separated by commas"]),
     "tabs": (plain_csv(COUNT).replace(",", "\t"), {}, ["not separated by commas"]),
     "a longer row": (plain_csv(3) + "2027-01-01,1,2,3\n", {}, ["longer than the header", "4 cells in row 4"]),

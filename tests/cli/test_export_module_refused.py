@@ -150,6 +150,7 @@ OPTIONS = {
     ),
     "readings without their signal": ((*PLAIN, "--data", "plant.csv", "--timestamp", "time"), "--data needs --signal"),
     "a time without readings": ((*PLAIN, "--timestamp", "time"), "--timestamp goes with --data"),
+    "settings without readings": ((*PLAIN, "--set", "data.sort=true"), "--set goes with --data"),
     "machines without readings": ((*PLAIN, "--asset", "pump"), "--asset goes with --data"),
     "a signal that is not there": ((*PLAIN, "--signal", "none.toml"), "cannot read none.toml; got No such file"),
     "a signal that is none": ((*PLAIN, "--signal", "text.toml"), "text.toml is neither TOML nor JSON"),
@@ -183,7 +184,18 @@ def test_a_wrong_option_is_one_line_and_leaves_nothing(name: str, cli: Cli, here
 
 @pytest.mark.parametrize(
     "option",
-    ["--weights", "--input", "--output", "--state", "--signal", "--data", "--timestamp", "--asset", "--window"],
+    [
+        "--weights",
+        "--input",
+        "--output",
+        "--state",
+        "--signal",
+        "--data",
+        "--timestamp",
+        "--asset",
+        "--set",
+        "--window",
+    ],
 )
 def test_a_modules_option_with_a_run_is_told_by_its_name(option: str, cli: Cli, here: Path) -> None:
     assert f"{option} goes with --module" in refused(cli, here, "export", "run", option, "0")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -164,9 +165,12 @@ def test_an_unfinished_run_folder_is_refused(cli: Cli, small_run: Path, tmp_path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_while_training_leaves_nothing(number: signal.Signals, plant: Path, tmp_path: Path) -> None:
+def test_an_interrupt_while_training_keeps_the_epochs(
+    cli: Cli, number: signal.Signals, plant: Path, tmp_path: Path
+) -> None:
     arguments = ["train", "--data", str(plant), *TRAIN, "--window", "12", "--horizon", "3"]
-    arguments += ["--run", str(tmp_path / "runs" / "x"), "--set", "training.max_epochs=500"]
+    run = tmp_path / "runs" / "x"
+    arguments += ["--run", str(run), "--set", "training.max_epochs=500"]
     process = subprocess.Popen(
         [sys.executable, "-c", f"from toolkit.cli.main import main; main({arguments!r})"],
         stderr=subprocess.PIPE,
@@ -183,11 +187,13 @@ def test_an_interrupt_while_training_leaves_nothing(number: signal.Signals, plan
     rest = process.stderr.read()
     process.stderr.close()
     assert process.wait(60) == 130
-    assert next(line for line in rest.splitlines() if line and not line.startswith("epoch")).startswith(
-        "Error: interrupted"
+    said = next(line for line in rest.splitlines() if line and not line.startswith("epoch"))
+    assert re.match(
+        rf"Error: training was interrupted; \d+ epochs? (is|are) kept; fix: go on .*--resume --run {run}", said
     )
     assert "Traceback" not in rest
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert [path.name for path in run.parent.iterdir()] == ["x.training"]
+    assert "--resume" in one_line(cli(*arguments))
 
 
 def test_evaluate_a_run_and_its_bundle(
@@ -210,7 +216,9 @@ def test_evaluate_a_run_and_its_bundle(
 
 def test_what_evaluate_refuses(cli: Cli, small_run: Path, small_bundle: Path, plant: Path, tmp_path: Path) -> None:
     assert "a bundle is evaluated on a file" in one_line(cli("evaluate", small_bundle))
-    assert "--timestamp and --asset go with a bundle" in one_line(cli("evaluate", small_run, "--timestamp", "time"))
+    assert "--timestamp, --asset and --label go with a bundle" in one_line(
+        cli("evaluate", small_run, "--timestamp", "time")
+    )
     assert "--season; got 0; allowed: 1 to the window length" in one_line(cli("evaluate", small_run, "--season", "0"))
     assert "there is no run folder" in one_line(cli("evaluate", tmp_path / "nothing"))
     assert one_line(cli("evaluate", small_run, "--data", tmp_path / "none.csv"))

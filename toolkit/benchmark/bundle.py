@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from toolkit.benchmark.scenarios import Contender, Scenario, run_scenario
 from toolkit.benchmark.timing import Clock, SystemClock
+from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import GraphName, SizeLimits
-from toolkit.contract.manifest import GOLDEN, GraphEntry
+from toolkit.contract.manifest import GOLDEN
 from toolkit.contract.model_spec import LARGEST
 from toolkit.contract.reports import LatencyReport, LatencyRow
 from toolkit.errors import ConfigError

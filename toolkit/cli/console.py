@@ -16,6 +16,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 EXTRAS = {
     "tables": ("polars",),
     "train": ("torch", "onnx", "onnxscript", "safetensors", "rich", "tomli_w", "polars"),
+    "tensorboard": ("tensorboard",),
+    "tune": ("optuna",),
 }
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.cli.console import json_option, require_extra, say, write_report
+from toolkit.cli.data_options import reading_settings
 from toolkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ FOREIGN = {
     "data": "--data",
     "timestamp": "--timestamp",
     "asset": "--asset",
+    "settings": "--set",
     "window": "--window",
 }
 """Options that go with `--module` alone, by the names of their arguments."""
@@ -42,6 +44,7 @@ FOREIGN = {
 )
 @click.option("--timestamp", metavar="COLUMN", help="The time column of --data.")
 @click.option("--asset", metavar="COLUMN", help="The column of --data that tells machines apart.")
+@click.option("--set", "settings", metavar="data.KEY=VALUE", multiple=True, help="How --data is read; repeatable.")
 @click.option("--window", type=int, metavar="N", help="Samples of an ordinary input; default 60.")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder to write; default exported/NAME.")
 @click.option(
@@ -116,9 +119,9 @@ def _check_data(foreign: dict[str, Any]) -> None:
     for name, reason in needed.items():
         if foreign["data"] is not None and not foreign[name]:
             raise ConfigError(f"--data needs --{name}", fix=reason)
-    for name in ("timestamp", "asset"):
-        if foreign["data"] is None and foreign[name] is not None:
-            raise ConfigError(f"--{name} goes with --data", fix="add --data FILE, or leave it out")
+    for name in ("timestamp", "asset", "settings"):
+        if foreign["data"] is None and foreign[name] not in (None, ()):
+            raise ConfigError(f"{FOREIGN[name]} goes with --data", fix="add --data FILE, or leave it out")
 
 
 def _how(options: dict[str, Any]) -> "Options":
@@ -172,7 +175,8 @@ def _foreign(reference: str, given: dict[str, Any]) -> "Material":
     signal = None if given["signal"] is None else read_signal(given["signal"])
     readings = None
     if given["data"] is not None and signal is not None:
-        readings = read_readings(given["data"], given["timestamp"], signal, given["asset"])
+        reading = reading_settings(given["settings"])
+        readings = read_readings(given["data"], given["timestamp"], signal, given["asset"], reading)
     return material_of_module(
         load_module(reference, given["weights"]),
         inputs,

@@ -14,7 +14,19 @@ from toolkit import __version__
 from toolkit.cli.interrupts import raise_interrupts, stop_waiting
 from toolkit.errors import ToolkitError
 
-COMMANDS = ("demo", "simulate", "train", "evaluate", "export", "parity", "benchmark", "inspect", "doctor")
+COMMANDS = (
+    "demo",
+    "init",
+    "simulate",
+    "train",
+    "tune",
+    "evaluate",
+    "export",
+    "parity",
+    "benchmark",
+    "inspect",
+    "doctor",
+)
 
 INTERRUPTED = 130
 """What a shell says of a command that Ctrl-C ended."""

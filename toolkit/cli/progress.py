@@ -1,4 +1,4 @@
-"""Progress: of training a bar on a terminal and a plain line for each epoch elsewhere; of parity a count."""
+"""Progress: of training and of a search a bar on a terminal and a plain line for each epoch or trial elsewhere."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from toolkit.training.loop import EpochRecord
+    from toolkit.training import EpochRecord
+    from toolkit.tuning.report import Trial
 
 
 class TrainingProgress:
@@ -14,11 +15,13 @@ class TrainingProgress:
 
     Args:
         max_epochs: for the bar's length.
+        silent: say nothing; of several processes that train together one speaks.
     """
 
-    def __init__(self, max_epochs: int) -> None:
+    def __init__(self, max_epochs: int, *, silent: bool = False) -> None:
         self._max_epochs = max_epochs
-        self._bar = _bar() if sys.stderr.isatty() else None
+        self._silent = silent
+        self._bar = _bar() if sys.stderr.isatty() and not silent else None
         self._task: Any = None
 
     def __enter__(self) -> "TrainingProgress":
@@ -30,13 +33,20 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.stop()
 
-    def on_batch(self, epoch: int, done: int, total: int) -> None:
+    def on_seed(self, seed: int, number: int, total: int) -> None:
+        """Says which training begins, where there are several."""
+        if total > 1:
+            self._say(f"seed {seed} ({number} of {total})")
+
+    def on_batch(self, epoch: int, done: int, total: int, loss: float) -> None:
         """Moves the bar."""
         if self._bar is None:
             return
-        text = f"epoch {epoch}/{self._max_epochs}"
+        text = f"epoch {epoch}/{self._max_epochs}  loss {loss:.4f}"
         if self._task is None:
             self._task = self._bar.add_task(text, total=total)
+        if done == 1:
+            self._bar.reset(self._task, total=total)
         self._bar.update(self._task, description=text, completed=done, total=total)
 
     def on_epoch(self, record: "EpochRecord") -> None:
@@ -45,10 +55,60 @@ class TrainingProgress:
             f"epoch {record.epoch:3d}/{self._max_epochs}  train {record.train_loss:.4f}  validation "
             f"{record.validation_loss:.4f}{' *' if record.best else '  '}  {record.seconds:.1f} s"
         )
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        if self._bar is None and not self._silent:
+            click.echo(text, err=True)
+        elif self._bar is not None:
+            self._bar.console.print(text, highlight=False)
+
+
+class TuningProgress:
+    """Shows how a search goes, on standard error.
+
+    Args:
+        trials: how many there are to be.
+    """
+
+    def __init__(self, trials: int) -> None:
+        self._trials, self._number = trials, 0
+        self._bar = _bar() if sys.stderr.isatty() else None
+        self._task: Any = None
+
+    def __enter__(self) -> "TuningProgress":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def on_begin(self, number: int) -> None:
+        """Remembers which trial runs, of those that are to be."""
+        self._number = number
+
+    def on_batch(self, epoch: int, done: int, total: int, loss: float) -> None:
+        """Moves the bar, which is that of an epoch."""
+        if self._bar is None:
+            return
+        text = f"trial {self._number}/{self._trials}  epoch {epoch}  loss {loss:.4f}"
+        if self._task is None:
+            self._task = self._bar.add_task(text, total=total)
+        if done == 1:
+            self._bar.reset(self._task, total=total)
+        self._bar.update(self._task, description=text, completed=done, total=total)
+
+    def on_trial(self, trial: "Trial", best: bool) -> None:
+        """Prints what became of it."""
+        told = trial.reason if trial.value is None else f"{trial.value:.4f}{' *' if best else '  '}"
+        text = f"trial {self._number:3d}/{self._trials}  {trial.outcome:8s}  {trial.seconds:.1f} s  {told}".rstrip()
         if self._bar is None:
             click.echo(text, err=True)
         else:
-            self._bar.console.print(text, highlight=False)
+            # The reason may hold brackets, which rich would read as markup.
+            self._bar.console.print(text, highlight=False, markup=False)
 
 
 class ParityProgress:
@@ -84,7 +144,21 @@ def _counter() -> Any:
 
 def _bar() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    class Rate(ProgressColumn):
+        """Steps per second; nothing before the second step."""
+
+        def render(self, task: Task) -> str:
+            return "" if task.speed is None else f"{task.speed:.0f} steps/s"
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True)

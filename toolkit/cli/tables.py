@@ -1,13 +1,21 @@
 """Reports as plain tables."""
 
+from statistics import mean, stdev
+
+from toolkit.cli.class_tables import class_evaluation_table, class_training_table
 from toolkit.cli.console import table
+from toolkit.contract.class_reports import ClassEvaluationReport, ClassTrainingReport
 from toolkit.contract.manifest import BundleManifest
-from toolkit.contract.reports import Errors, EvaluationReport, LatencyReport, LatencyRow, TrainingReport
+from toolkit.contract.reports import Errors, EvaluationReport, IntervalScores, LatencyReport, LatencyRow, TrainingReport
 
 
-def training_table(report: TrainingReport) -> str:
+def training_table(report: TrainingReport | ClassTrainingReport) -> str:
     """The model beside the baselines, and the verdict in words."""
+    if isinstance(report, ClassTrainingReport):
+        return class_training_table(report)
     scores = {"this model": (report.test_standardised, report.test)}
+    if report.streaming is not None:
+        scores["this model, streaming"] = (report.streaming.test_standardised, report.streaming.test)
     scores |= {name: (s.test_standardised, s.test) for name, s in report.baselines.items()}
     labels = {"seasonal": f"seasonal ({report.season} samples)"}
     rows = [
@@ -21,14 +29,34 @@ def training_table(report: TrainingReport) -> str:
         f"The model {report.verdict}.\n"
         f"Mean absolute error by target, in its unit: {targets}\n"
         f"{report.parameters} parameters, best epoch {report.best_epoch} of {report.epochs}, {report.seconds:.1f} s"
+        f"{_seeds_text(report)}"
+        f"{_interval_text(report.interval)}" + "".join(f"\nNote: {note}." for note in report.notes)
+    )
+
+
+def _interval_text(interval: IntervalScores | None) -> str:
+    return "" if interval is None else f"\n{interval.sentence}; pinball loss {interval.pinball:.4g}"
+
+
+def _seeds_text(report: TrainingReport) -> str:
+    """Mean and spread over the seeds; the spread is the sample standard deviation."""
+    if not report.seeds:
+        return ""
+    mse, mae = ([getattr(seed.test_standardised, error) for seed in report.seeds] for error in ("mse", "mae"))
+    kept = next(seed.seed for seed in report.seeds if seed.kept)
+    return (
+        f"\n{len(report.seeds)} seeds, standardised: MSE {mean(mse):.4g} +- {stdev(mse):.2g}, "
+        f"MAE {mean(mae):.4g} +- {stdev(mae):.2g}; seed {kept}, the best on validation, is kept"
     )
 
 
 SHOWN_STEPS, SHOWN_ASSETS = 12, 20
 
 
-def evaluation_table(report: EvaluationReport) -> str:
+def evaluation_table(report: EvaluationReport | ClassEvaluationReport) -> str:
     """The model beside the baselines; by target, by step of the horizon, by asset."""
+    if isinstance(report, ClassEvaluationReport):
+        return class_evaluation_table(report)
     unit = "std" if report.standardised else "raw"
     scores = {"this model": report.model, **report.baselines}
     labels = {"seasonal": f"seasonal ({report.season} samples)"}
@@ -46,7 +74,7 @@ def evaluation_table(report: EvaluationReport) -> str:
     if len(report.by_asset) > 1:
         worst = sorted(report.by_asset.items(), key=lambda pair: -pair[1].mse)[:SHOWN_ASSETS]
         parts.append(table([f"asset, worst first ({unit})", "MSE", "MAE"], [_error_row(*pair) for pair in worst]))
-    return "\n\n".join((*parts, f"The model {report.verdict}."))
+    return "\n\n".join((*parts, f"The model {report.verdict}.{_interval_text(report.interval)}"))
 
 
 def _error_row(name: str, errors: Errors) -> list[str]:

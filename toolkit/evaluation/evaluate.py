@@ -2,19 +2,21 @@
 
 import functools
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import GraphSignature
+from toolkit.contract.graph_io import QUANTILES, GraphSignature, TensorSpec
 from toolkit.contract.manifest import WEIGHTS
+from toolkit.contract.model_spec import MEDIAN
 from toolkit.contract.reports import Errors, EvaluationReport, Scores
 from toolkit.contract.signals import SignalSpec
 from toolkit.data.dataset import parts_of
-from toolkit.data.tables import SensorTable, read_channels, read_table
+from toolkit.data.tables import SensorTable, of_channels, read_channels, read_table
 from toolkit.errors import BundleError, DataError
 from toolkit.parity.bundle import model_of
 from toolkit.parity.held_out import horizon_of
@@ -24,6 +26,7 @@ from toolkit.runtime.predictors import WindowedPredictor
 from toolkit.signal.baselines import find_season, persistence, seasonal_naive
 from toolkit.signal.windows import window_starts
 from toolkit.training.config import config_from_tables
+from toolkit.training.intervals import IntervalSums, model_quantiles
 from toolkit.training.run import Run
 from toolkit.training.scoring import Comparison, Floats, Forecast, model_forecast
 
@@ -46,6 +49,8 @@ class Forecaster:
         window_length: samples of input.
         horizon: samples of forecast.
         scale: standard deviation of each target over the training rows, or None where it is not known.
+        levels: the quantiles that it forecasts, or none.
+        quantiles: where there are any, as `forecast`, with one more axis for them.
     """
 
     name: str
@@ -54,6 +59,15 @@ class Forecaster:
     window_length: int
     horizon: int
     scale: Array | None
+    levels: tuple[float, ...] = ()
+    quantiles: Forecast | None = None
+
+    def answers(self, x: Floats) -> tuple[Floats, Floats | None]:
+        """The forecast and its quantiles, of which it is the median: the model is asked once."""
+        if self.quantiles is None:
+            return self.forecast(x), None
+        quantiles = self.quantiles(x)
+        return quantiles[..., self.levels.index(MEDIAN)], quantiles
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,9 @@ def forecaster_of_run(run: Run) -> Forecaster:
 
     scale = model.output_scale.double().numpy()
     signal, forecast = run.record.signal, functools.partial(model_forecast, model)
-    return Forecaster(run.record.name, forecast, signal, spec.window_length, spec.horizon, scale)
+    quantiles = functools.partial(model_quantiles, model) if model.quantiles else None
+    name, window, horizon = run.record.name, spec.window_length, spec.horizon
+    return Forecaster(name, forecast, signal, window, horizon, scale, model.quantiles, quantiles)
 
 
 def forecaster_of_bundle(bundle: Bundle) -> Forecaster:
@@ -96,22 +112,33 @@ def forecaster_of_bundle(bundle: Bundle) -> Forecaster:
     horizon = horizon_of(tensors.answers[0].axes, len(manifest.signal.targets))
     if horizon is None or len(tensors.data) != 1 or (manifest.model is not None and manifest.model.classes):
         raise BundleError(f"{bundle.folder}: its answer is no forecast of {', '.join(manifest.signal.targets)}")
-    forecast = _of_graph(bundle.windowed(), tensors, (horizon, len(manifest.signal.targets)))
-    return Forecaster(
-        manifest.name, forecast, manifest.signal, manifest.window_length, horizon, _scale_of_bundle(bundle)
-    )
+    predictor, shape = bundle.windowed(), (horizon, len(manifest.signal.targets))
+    levels = () if manifest.model is None else manifest.model.quantiles
+    own, *further = (of_graph(predictor, tensors, each, shape) for each in tensors.answers[: 1 + bool(levels)])
+    scale, window = _scale_of_bundle(bundle), manifest.window_length
+    return Forecaster(manifest.name, own, manifest.signal, window, horizon, scale, levels, *further)
 
 
-def _of_graph(predictor: WindowedPredictor, tensors: GraphSignature, shape: tuple[int, int]) -> Forecast:
+def of_graph(
+    predictor: WindowedPredictor, tensors: GraphSignature, answer: TensorSpec, shape: tuple[int, ...]
+) -> Forecast:
+    """A windowed graph as a function of batch-major windows.
+
+    Args:
+        predictor: the graph.
+        tensors: its inputs and outputs.
+        answer: the output that is asked for.
+        shape: of its answer to one window, before quantiles: `(horizon, targets)` or `(classes,)`.
+    """
     time_major = tensors.data[0].axes[0] == tensors.sequence_axis
-    axes = tensors.answers[0].axes
+    further = answer.axes[-1:] if answer.name == QUANTILES else ()
 
     def forecast(x: Floats) -> Floats:
         window = np.ascontiguousarray(x.swapaxes(0, 1) if time_major else x, np.float32)
-        answer = predictor.predict(window)
-        if tensors.sequence_axis in axes:  # one after every step: the last counts
-            answer = np.take(answer, [-1], axis=axes.index(tensors.sequence_axis))
-        return answer.reshape(len(x), *shape)
+        found = predictor.graph.run({tensors.data[0].name: window})[answer.name]
+        if tensors.sequence_axis in answer.axes:  # one after every step: the last counts
+            found = np.take(found, [-1], axis=answer.axes.index(tensors.sequence_axis))
+        return found.reshape(len(x), *shape, *further)
 
     return forecast
 
@@ -123,26 +150,42 @@ def _scale_of_bundle(bundle: Bundle) -> Array | None:
     return scale
 
 
-def own_table(run: Run, file: Path | None = None) -> Windows:
+def own_table(
+    run: Run, file: Path | str | tuple[str, ...] | None = None, reading: Mapping[str, Any] | None = None
+) -> Windows:
     """The test windows of the table that a run was trained on, or every window of another file of its columns.
+
+    Another file is read as the run's own was, but for what `reading` says otherwise.
 
     Raises:
         DataError: the table cannot be used, or holds no window.
     """
-    config = config_from_tables(tomllib.loads(run.config_toml), f"{run.folder}/config.toml").data
+    settings = config_from_tables(tomllib.loads(run.config_toml), f"{run.folder}/config.toml")
+    config = settings.data
     if file is not None:
-        return table_of(forecaster_of_run(run), file, config.timestamp, config.asset)
-    table = read_table(config)  # its columns are in the order of the run's signal, which was made of it
+        return table_of(
+            forecaster_of_run(run), file, config.timestamp, config.asset, reading=config.reading | dict(reading or {})
+        )
+    table = of_channels(read_table(config, settings.features), run.record.signal.channel_names)
     return _windows(table, parts_of(table, config), config.window_length, config.horizon)
 
 
-def table_of(forecaster: Forecaster, file: Path, timestamp: str, asset: str | None = None) -> Windows:
+def table_of(
+    forecaster: Forecaster,
+    file: Path | str | tuple[str, ...],
+    timestamp: str | tuple[str, ...],
+    asset: str | None = None,
+    *,
+    reading: Mapping[str, Any] | None = None,
+) -> Windows:
     """Every window of a file that has the forecaster's channels; one with a missing reading is left out.
+
+    See `read_channels` for the arguments that say how the file is read.
 
     Raises:
         DataError: as `own_table`.
     """
-    table = read_channels(file, timestamp, forecaster.signal, asset)
+    table = read_channels(file, timestamp, forecaster.signal, asset, reading=reading)
     everywhere = np.full(len(table.values), TEST)
     return _windows(table, everywhere, forecaster.window_length, forecaster.horizon)
 
@@ -169,12 +212,16 @@ def evaluate(forecaster: Forecaster, windows: Windows, season: int | None = None
     targets, horizon = list(forecaster.signal.target_indices), forecaster.horizon
     season = season or _season(forecaster, windows)
     forecasts: dict[str, Forecast] = {
-        "model": forecaster.forecast,
         "persistence": lambda x: persistence(x[:, :, targets], horizon),
         "seasonal": lambda x: seasonal_naive(x[:, :, targets], horizon, season),
     }
-    sums = {name: _Sums.empty(forecaster, windows) for name in forecasts}
+    sums = {name: _Sums.empty(forecaster, windows) for name in ("model", *forecasts)}
+    intervals = IntervalSums.empty(forecaster.levels, len(targets), forecaster.scale)
     for x, y, assets in _batches(forecaster, windows):
+        own_forecast, quantiles = forecaster.answers(x)
+        sums["model"].add(own_forecast.astype(np.float64) - y, assets)
+        if quantiles is not None:
+            intervals.add(quantiles, y)
         for name, forecast in forecasts.items():
             sums[name].add(forecast(x).astype(np.float64) - y, assets)
     scores = {name: each.scores(forecaster) for name, each in sums.items()}
@@ -191,6 +238,7 @@ def evaluate(forecaster: Forecaster, windows: Windows, season: int | None = None
         season,
         Comparison(scores["model"], baselines, season).verdict,
         environment(),
+        intervals.scores(forecaster.signal) if forecaster.levels else None,
     )
 
 
