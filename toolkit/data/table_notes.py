@@ -16,6 +16,8 @@ def notes_of(table: SensorTable) -> tuple[str, ...]:
         for kind, done in _DONE.items()
         if (counts := {name: count for name, count in table.filled.items() if count and kinds[name] == kind})
     ]
+    if notes:
+        notes.append("readings that were made up so count as truth in the errors above, in favour of persistence")
     if table.bad_quality:
         notes.append(f"{table.bad_quality} readings were left out: their quality was not good")
     if table.left_out:
