@@ -5,7 +5,7 @@ import pytest
 
 from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import TensorSpec, shape_from_spec, signature
-from toolkit.contract.manifest import SCHEMA, BundleManifest, FileEntry, manifest_from_json
+from toolkit.contract.manifest import SCHEMA, BundleManifest, FileEntry, StatePolicy, manifest_from_json
 from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.signals import SignalSpec, channel_from_name
 from toolkit.errors import BundleError, RequestError
@@ -193,3 +193,19 @@ def test_a_foreign_module_needs_neither_model_nor_signal():
     graph = GraphEntry("windowed", "windowed.onnx", "fp32", {"y": (0.1,)}, *tensors)
     foreign = BundleManifest(SCHEMA, "net", None, None, (graph,), 18, "1.14", FILES, 60)
     assert manifest_from_json(foreign.to_json(), "manifest.json") == foreign
+
+
+def test_a_state_policy_needs_a_streaming_graph_and_sane_numbers():
+    policy = StatePolicy(warm_up=12, max_age=24)
+    assert dataclasses.replace(MANIFEST, state=policy).state == policy
+    alone = BundleManifest(SCHEMA, "pump", SIGNAL, MODEL, GRAPHS[:1], 18, "1.14", FILES, 12)
+    with pytest.raises(BundleError, match=r"state; got a policy; allowed: nothing without a streaming graph"):
+        dataclasses.replace(alone, state=policy)
+    for wrong, name in ((StatePolicy(-1), "warm_up"), (StatePolicy(0, 10**7), "max_age")):
+        with pytest.raises(BundleError, match=f"state: {name}"):
+            dataclasses.replace(MANIFEST, state=wrong)
+
+
+def test_model_and_signal_agree_on_what_the_calendar_tells():
+    with pytest.raises(BundleError, match="signal and model do not fit; got 0 channels of the calendar; allowed: 1"):
+        dataclasses.replace(MANIFEST, model=dataclasses.replace(MODEL, calendar_channels=1))

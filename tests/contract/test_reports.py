@@ -54,7 +54,7 @@ def test_parity_report_has_these_keys():
     assert report["schema"] == "parity/1"
     assert report["cases"][0].keys() == keys(CASE_KEYS, CASE_ADDED)
     assert report["divergence"] == {"tensor": "hn", "step": 3, "batch": 0, "channel": None}
-    assert report["summary"].keys() == {"cases", "failed", "worst"}
+    assert report["summary"].keys() == {"cases", "failed", "worst", "used"}
     assert written(replace(PARITY, divergence=None))["divergence"] is None
 
 

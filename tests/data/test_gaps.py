@@ -109,6 +109,14 @@ def test_of_two_rows_at_one_place_the_later_stays():
     assert merged == 2
 
 
+def test_a_reading_stays_where_the_later_row_of_its_place_has_none():
+    rows, merged = merge_places(
+        grid([0, 0, 1, 1, 1, 0], [1, NAN, 2, 3, NAN, NAN], [NAN, 5, NAN, NAN, NAN, 6], assets=[0, 0, 0, 0, 0, 1])
+    )
+    assert np.array_equal(rows.values, [[1, 5], [3, NAN], [NAN, 6]], equal_nan=True)
+    assert (rows.places.tolist(), rows.assets.tolist(), merged) == ([0, 1, 0], [0, 0, 1], 3)
+
+
 def test_the_closest_name_decides_on_a_channels_policy():
     gaps = {"*": "hold:1", "p": "hold:2", "p.std": "break"}
     assert policies_of(["p.mean", "p.std", "OT"], gaps) == ("hold:2", "break", "hold:1")

@@ -8,6 +8,7 @@ import pytest
 from sensor_tables import data_config, lines, moments, plain_csv, write
 
 from toolkit.data import build_dataset, read_table
+from toolkit.data.feature_config import FeatureConfig
 from toolkit.data.source import read_frame
 from toolkit.errors import ConfigError, DataError
 
@@ -304,3 +305,18 @@ def test_files_of_a_chemical_plant(sensor_data):
     assert lying.columns["x0"][:2].to_list() == [0.24987, 0.25118]
     assert upright.columns["x1"][0] == 3641.3
     assert np.diff(lying.times_us).tolist() == [180_000_000] * 499
+
+
+def test_a_constant_feature_is_taken_out_of_the_features(tmp_path):
+    features = FeatureConfig(10.0, default=("mean", "count"))
+    path = write(tmp_path, lines("time,temperature", moments(100), np.sin(range(100))))
+    config = data_config(path, targets=("temperature.mean",))
+    with pytest.raises(DataError, match=r"take temperature.count out of \[features\], or .*constant=drop"):
+        build_dataset(read_table(config, features), config)
+
+
+def test_blanks_around_a_name_make_no_other_machine(tmp_path):
+    text = lines("time,pump,temperature", moments(4), ["P1", "P1 ", " P1", "P1"], range(4))
+    assert frame(tmp_path, text, asset="pump").asset_names == ("P1",)
+    blank = lines("time,pump,temperature", moments(2), ["P1", "  "], range(2))
+    assert "the asset is missing; got nothing in row 2, column 'pump'" in refusal(tmp_path, blank, asset="pump")

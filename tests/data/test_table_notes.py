@@ -19,7 +19,7 @@ def test_readings_that_were_made_up_are_told_by_channel_and_policy():
         "5 readings were held from the last one before a gap: p 5",
         "2 readings were interpolated across a gap: q 2",
         "readings that were made up so count as truth in the errors above, in favour of persistence",
-        "4 rows gave way to a later one at the same place of the grid",
+        "4 rows gave way to a later one at the same place of the grid, but for readings that it lacked",
     )
 
 

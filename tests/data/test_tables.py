@@ -72,7 +72,7 @@ def test_left_out_columns_may_hold_anything(tmp_path):
     assert chosen.channel_names == ("temperature",)
 
 
-@pytest.mark.parametrize("cell", ["", "NaN", "inf", "-inf", "1e300", "NA", "  ", " null "])
+@pytest.mark.parametrize("cell", ["", "NaN", "inf", "-inf", "1e300", "NA", "  ", " null ", "#N/A", "#DIV/0!"])
 def test_a_bad_reading_breaks_the_series_where_that_is_asked_for(tmp_path, cell):
     values = [cell if row == 6 else row for row in range(12)]
     table = read(tmp_path, lines("time,temperature", moments(12), values), missing="break")

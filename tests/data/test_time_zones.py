@@ -49,6 +49,19 @@ def test_hourly_rows_stand_twice_at_the_same_clock(tmp_path):
     assert source.times_us.tolist() == [utc("2024-10-26T23:00") + step * HOUR for step in range(4)]
 
 
+@pytest.mark.parametrize(
+    "clock",
+    [("01:00", "02:00", "02:00", "03:00", "04:00"), ("01:30", "02:00", "02:30", "02:00", "02:30", "03:00")],
+)
+def test_where_the_newest_rows_stand_first_the_first_pass_stands_last(tmp_path, clock):
+    newest_first = autumn(*clock)[::-1]
+    pumps = [*["a"] * len(clock), *["b"] * len(clock)]
+    source = frame(tmp_path, [*newest_first, *autumn(*clock)], pumps=pumps, asset="pump", sort=True, **ZONE)
+    count = len(clock)
+    assert source.columns["temperature"].to_list() == [*reversed(range(count)), *range(count, 2 * count)]
+    assert len(set(source.times_us.tolist())) == len(clock)
+
+
 def test_each_machine_has_its_own_order(tmp_path):
     clock = [time for time in ("02:00", "02:30", "02:00", "02:30") for _ in range(2)]
     source = frame(tmp_path, autumn(*clock), pumps=["a", "b"] * 4, asset="pump", **ZONE)

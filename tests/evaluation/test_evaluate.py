@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import tomllib
 
 import numpy as np
 import pytest
@@ -35,6 +36,19 @@ def test_a_run_on_its_own_test_part_has_the_errors_of_its_training(run, windows)
             assert getattr(found, kind).mae == pytest.approx(said[kind]["mae"], rel=1e-4)
     assert report.windows == run.report["windows"]["test"]
     assert report.standardised
+
+
+def test_a_run_is_judged_by_its_own_season(run, tmp_path):
+    """Found anew in another table, or in a part of it, the seasonal baseline would be another than in its training."""
+    season = run.report["season"] - 1
+    told = dataclasses.replace(run, report={**run.report, "season": season})
+    assert evaluate(forecaster_of_run(told), own_table(told)).season == season
+    assert evaluate(forecaster_of_run(told), own_table(told), season + 1).season == season + 1
+    settings = run.config_toml.replace("[data]\n", f"[data]\nseason = {season}\n")
+    config = tomllib.loads(run.config_toml)["data"]
+    configured = dataclasses.replace(run, config_toml=settings)
+    assert own_table(configured, config["file"]).season == season
+    assert own_table(run, config["file"]).season is None
 
 
 def test_the_graph_has_the_errors_of_the_module(run, windows, whole):
@@ -117,3 +131,11 @@ class _Bare:
 
     def __init__(self, manifest):
         self.names = manifest.names
+
+
+def test_a_run_on_its_own_table_stands_beside_the_linear_model_of_its_training(run):
+    found = evaluate(forecaster_of_run(run), own_table(run)).baselines
+    assert found.keys() == run.report["baselines"].keys()
+    for error in ("mse", "mae"):
+        told = run.report["baselines"]["linear"]["test_standardised"][error]
+        assert getattr(found["linear"].test_standardised, error) == pytest.approx(told, rel=1e-4)

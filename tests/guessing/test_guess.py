@@ -146,6 +146,38 @@ def test_rows_out_of_order_and_rows_that_stand_twice(tmp_path):
     assert guessed(differing)["duplicates"] == "first"
 
 
+def test_a_number_that_another_column_reads_is_no_sentinel_without_a_word(tmp_path):
+    rows = [
+        [moment, 999 if place % 50 == 0 else 20 + place % 7, 995 + place % 9]
+        for place, moment in enumerate(times(400, MINUTE))
+    ]
+    path = write_rows(tmp_path / "a.csv", ("time", "temperature", "pressure"), rows, ",")
+    assert (guessed(path)["sentinels"], needed(path)) == (((999.0,), ()), ["sentinels"])
+
+
+def test_newest_rows_first_are_the_same_clock_read_from_its_end(tmp_path):
+    zone = zoneinfo.ZoneInfo("Europe/Berlin")
+    start = datetime(2025, 10, 22, tzinfo=UTC)
+    moments = [(start + place * timedelta(hours=1)).astimezone(zone) for place in range(300)]
+    path = table(tmp_path / "a.csv", [f"{moment:%Y-%m-%d %H:%M:%S}" for moment in moments[::-1]])
+    assert needed(path) == ["timezone"]
+    assert guessed(path)["sort"] is True
+
+
+def test_tags_that_report_in_turns_become_features(tmp_path):
+    rows = []
+    for place, (moment, row) in enumerate(zip(times(600, MINUTE), waves(600), strict=True)):
+        rows += [[moment, "a", f"{row[0]:.2f}"], [f"{moment}.{100 + place % 800}", "b", f"{row[1]:.2f}"]]
+    found = guessed(write_rows(tmp_path / "a.csv", ("time", "tag", "value"), rows, ","))
+    assert (found["targets"], found["default"]) == (("a.mean", "b.mean"), ("mean", "std", "peak"))
+
+
+def test_a_row_that_stands_twice_hides_no_machine(tmp_path):
+    rows = [[moment, pump, place % 13] for pump in ("A", "B") for place, moment in enumerate(times(200, MINUTE))]
+    path = write_rows(tmp_path / "a.csv", ("time", "pump", "x"), [*rows[:50], *rows[49:]], ",")
+    assert (guessed(path)["asset"], guessed(path)["duplicates"]) == ("pump", "first")
+
+
 def test_machines_are_told_apart_by_a_name_or_by_times_that_only_rise_within_them(tmp_path):
     for header in ("pump", "x"):
         rows = [

@@ -174,3 +174,12 @@ def test_dropout_acts_in_training_alone():
     assert not torch.equal(model(x), model(x))
     model.eval()
     assert torch.equal(model(x), model(x))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_model_that_answers_every_step_is_scored_by_the_last_of_its_answers(cell, bidirectional):
+    """Else a report would tell the errors of an answer that the exported graph never gives."""
+    model = MultivariateLSTM(3, 4, 2, horizon=2, targets=1, head="every", cell=cell, bidirectional=bidirectional).eval()
+    x = torch.randn(7, 5, 3)
+    torch.testing.assert_close(model.unscale(model.last_standardised(x)), model(x)[-1], rtol=0, atol=0)

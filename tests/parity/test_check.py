@@ -115,7 +115,7 @@ def test_the_keys_that_others_rely_on(report):
     assert value["schema"] == "parity/1"
     assert value["passed"] is True
     assert value["divergence"] is None
-    assert set(value["summary"]) == {"cases", "failed", "worst"}
+    assert set(value["summary"]) == {"cases", "failed", "worst", "used"}
     for case in value["cases"]:
         assert set(case) == CASE_KEYS | {"tolerance", "problem", "pool", "threads", "optimisation"}
 

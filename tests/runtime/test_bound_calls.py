@@ -2,8 +2,10 @@
 
 import pickle
 import threading
+from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
@@ -188,12 +190,12 @@ def test_a_call_too_large_to_gain_is_not_bound(windowed):
     assert windowed.graph.bound.shapes == ()
 
 
-def small_graph(*nodes, output=("n",)):
+def small_graph(*nodes, output=("n",), session=create_session):
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("x", "y")]
     opset = [helper.make_opsetid("", 18)]
     content = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:]), opset_imports=opset, ir_version=8)
     tensors = GraphSignature((TensorSpec("x", ("n",)),), (TensorSpec("y", output),))
-    return GuardedGraph(create_session(content.SerializeToString()), tensors)
+    return GuardedGraph(session(content.SerializeToString()), tensors)
 
 
 def test_a_graph_whose_answer_is_not_repeatable_is_never_bound():
@@ -230,6 +232,104 @@ def test_a_shape_that_changes_with_the_numbers_goes_the_plain_way():
         np.testing.assert_array_equal(graph.run({"x": np.ones(4, np.float32)})["y"], np.ones(4))
     assert graph.bound.shapes == (((4,),),)
     np.testing.assert_array_equal(graph.run({"x": np.array([0, 2, 0, 3], np.float32)})["y"], [2, 3])
+
+
+def negating(**session):
+    return small_graph(helper.make_node("Neg", ["x"], ["y"]), **session)
+
+
+def test_readings_of_a_class_of_its_own_are_answered_and_never_bound():
+    graph = negating()
+    for _ in range(4):
+        answer = graph.run({"x": np.ones(4, np.float32).view(np.recarray)})["y"]
+        np.testing.assert_array_equal(answer, -np.ones(4))
+    assert graph.bound.shapes == ()
+
+
+def test_numbers_whose_squares_are_not_finite_do_not_close_the_quick_way():
+    graph = negating()
+    for number in (3e38, 3e38, 1.0, 1.0):
+        np.testing.assert_array_equal(graph.run({"x": np.full(4, number, np.float32)})["y"], [-np.float32(number)] * 4)
+    assert graph.bound.shapes == (((4,),),)
+
+
+def test_a_graph_without_inputs_is_never_bound():
+    constant = helper.make_node("Constant", [], ["y"], value=helper.make_tensor("c", TensorProto.FLOAT, [2], [1, 2]))
+    content = helper.make_model(
+        helper.make_graph([constant], "g", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])]),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=8,
+    )
+    graph = GuardedGraph(create_session(content.SerializeToString()), GraphSignature((), (TensorSpec("y", (2,)),)))
+    for _ in range(4):
+        np.testing.assert_array_equal(graph.run({})["y"], [1, 2])
+
+
+class Elsewhere(onnxruntime.InferenceSession):
+    def get_providers(self):
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize("session", [Elsewhere, lambda content: SimpleNamespace(run=create_session(content).run)])
+def test_what_the_cpu_alone_does_not_run_is_never_bound(session):
+    graph = negating(session=session)
+    for _ in range(4):
+        np.testing.assert_array_equal(graph.run({"x": np.ones(4, np.float32)})["y"], -np.ones(4))
+    assert graph.bound.shapes == ()
+
+
+class Taken(list):
+    """Another thread was quicker."""
+
+    def pop(self):
+        raise IndexError
+
+
+def test_a_call_that_another_thread_took_meanwhile():
+    graph, x = negating(), np.ones(4, np.float32)
+    for _ in range(2):
+        graph.run({"x": x})
+    (shapes,) = graph.bound.shapes
+    graph.bound._free[shapes] = Taken([None])
+    assert graph.bound.run([x]) is None
+    assert graph.bound.answer(x) is None
+    np.testing.assert_array_equal(graph.run({"x": x})["y"], -x)
+
+
+@pytest.mark.parametrize("ask", [lambda bound, x: bound.run([x]), lambda bound, x: bound.answer(x)])
+def test_a_call_is_given_back_whatever_became_of_it(ask):
+    graph, x = negating(), np.ones(4, np.float32)
+    for _ in range(2):
+        graph.run({"x": x})
+    assert ask(graph.bound, np.full(4, np.nan, np.float32)) is None
+    np.testing.assert_array_equal(np.ravel(ask(graph.bound, x)), -x)
+    assert [len(free) for free in graph.bound._free.values()] == [1]
+
+
+def test_two_threads_do_not_learn_at_once():
+    graph, x = negating(), np.ones(4, np.float32)
+    with graph.bound._learning:
+        for _ in range(3):
+            graph.run({"x": x})
+        assert graph.bound.shapes == ()
+    for _ in range(2):
+        graph.run({"x": x})
+    assert graph.bound.shapes == (((4,),),)
+
+
+def test_shapes_that_never_come_again_are_forgotten():
+    graph = negating()
+    for length in range(1, 3 * SHAPES_KEPT):
+        graph.run({"x": np.ones(length, np.float32)})
+    assert graph.bound.shapes == ()
+    assert len(graph.bound._met) == SHAPES_KEPT
+
+
+def test_a_call_is_bound_up_to_the_largest_side():
+    graph = negating()
+    for length in (LARGEST, LARGEST, LARGEST + 1, LARGEST + 1):
+        graph.run({"x": np.ones(length, np.float32)})
+    assert graph.bound.shapes == (((LARGEST,),),)
 
 
 def test_one_series_at_a_time_on_bound_buffers(windowed):

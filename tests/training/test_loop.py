@@ -7,9 +7,9 @@ from toolkit.data import build_dataset
 from toolkit.errors import ModelError
 from toolkit.model import MultivariateLSTM
 from toolkit.training import TrainConfig
-from toolkit.training.loop import fit
+from toolkit.training.loop import _mixed, fit
 from toolkit.training.objective_choice import objective_of
-from toolkit.training.objectives import mean_loss
+from toolkit.training.objectives import WindowObjective, mean_loss
 
 QUICK = {"max_epochs": 4, "min_epochs": 1, "batch_size": 16, "learning_rate": 0.01}
 
@@ -79,6 +79,17 @@ def test_early_stopping_does_not_look_before_the_least_number_of_epochs():
 def test_a_loss_that_is_no_number_is_one_line():
     with pytest.raises(ModelError, match=r"training diverged; got a loss of .* in epoch 1; fix: a lower training.l"):
         trained(learnable(), learning_rate=1e30)
+
+
+def test_a_training_loss_that_is_no_number_is_told_whatever_validation_says(monkeypatch):
+    monkeypatch.setattr(WindowObjective, "validation", lambda self: 1.0)
+    with pytest.raises(ModelError, match="training diverged; got a loss of nan in epoch 1"):
+        trained(learnable(), learning_rate=1e30)
+
+
+def test_every_seed_epoch_and_process_draws_its_own_dropout():
+    drawn = {_mixed(seed, epoch, rank) for seed in range(3) for epoch in range(1, 40) for rank in range(9)}
+    assert len(drawn) == 3 * 39 * 9
 
 
 class Watching(Silent):

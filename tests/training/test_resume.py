@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from dataclasses import replace
 
 import pytest
 import safetensors.torch
+from forked_processes import forked
 from sensor_tables import Silent, plain_csv, run_config, write
 
 from toolkit.errors import ConfigError, ModelError, OutputError
@@ -230,20 +230,6 @@ def test_killed_at_random_moments_it_still_ends_the_same(plant, tmp_path):
         train(config, tmp_path / "run", Silent(), resume=True)
     assert kills
     same_outcome(tmp_path / "run", tmp_path / "whole")
-
-
-def forked(work):
-    """The number of a process that does it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python warns of threads at a fork; torch's have nothing to do
-        child = os.fork()
-    if child:
-        return child
-    try:
-        work()
-    except BaseException:  # the parent asks for the status
-        os._exit(1)
-    os._exit(0)
 
 
 def test_on_the_command_line_resume_needs_no_configuration(plant, tmp_path):

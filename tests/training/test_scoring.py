@@ -118,9 +118,11 @@ def test_the_verdict_says_plainly_what_the_model_is_worth(model, sentence):
     assert Comparison(scores_of(*model), baselines, 24).verdict == sentence
 
 
-def test_a_draw_is_a_loss():
-    verdict = Comparison(scores_of(1.0, 1.0), {"persistence": scores_of(1.0, 1.0)}, 24).verdict
-    assert verdict.startswith("loses to persistence by 0.0 %")
+@pytest.mark.parametrize("own", [1.0, 0.9996, 1.0004])
+def test_a_draw_is_no_gain(own):
+    verdict = Comparison(scores_of(own, 1.0), {"persistence": scores_of(1.0, 1.0)}, 24).verdict
+    assert verdict.startswith("is no better than persistence in mean squared error; ")
+    assert verdict.endswith(": do not deploy this")
 
 
 @pytest.fixture(scope="module")

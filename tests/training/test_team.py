@@ -1,13 +1,19 @@
 """Several processes train as one does with the same global batch."""
 
+import ast
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+import torch.distributed.run
+from forked_processes import forked
 from sensor_tables import Silent, run_config
 
 from toolkit.errors import ConfigError
@@ -85,6 +91,55 @@ def test_a_team_goes_on_where_one_process_stopped(plant, tmp_path):
     assert difference(tmp_path / "two", tmp_path / "one") < 1e-5
 
 
+def test_torchrun_takes_the_command_line_of_the_readme():
+    """It would take `--run` for its own `--run-path`, but for the bare `--` before the program."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\$ torchrun (.*?)(?: +#.*)?$", readme, re.MULTILINE)
+    parsed = torch.distributed.run.parse_args(shlex.split(line))
+    assert (parsed.no_python, parsed.training_script) == (True, "lstm-edge")
+    assert parsed.training_script_args == ["train", "lstm-edge.toml", "--run", "runs/two"]
+
+
+def member(rank, folder):
+    """One of two processes, in each of which every number is another."""
+    store = torch.distributed.FileStore(str(folder / "store"), 2)
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    team = Team(rank, 2)
+    agreed, mean = team.agree(10.5 + rank), team.mean(1.0 + rank)
+    spread = [team.spread(content if rank == 0 else None) for content in (b"\0abc", None)]
+    torch.manual_seed(rank)
+    together = team.together(torch.nn.Linear(1, 1))
+    together(torch.ones(1, 1) * rank).sum().backward()
+    team.wait()
+    gradient = float(together.module.weight.grad)
+    (folder / str(rank)).write_text(repr((agreed, mean, spread, gradient)))
+    torch.distributed.destroy_process_group()
+
+
+def test_a_team_says_one_thing(tmp_path):
+    """The leader's number and bytes, the mean of all numbers and of all gradients."""
+    children = [forked(lambda rank=rank: member(rank, tmp_path)) for rank in range(2)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    for rank in range(2):
+        told = ast.literal_eval((tmp_path / str(rank)).read_text())
+        assert told == (10.5, 1.5, [b"\0abc", None], 0.5)
+
+
+def test_who_is_alone_says_what_it_was_told():
+    module = torch.nn.Linear(1, 1)
+    assert (ALONE.agree(3.5), ALONE.mean(2.5), ALONE.spread(b"x"), ALONE.spread(None)) == (3.5, 2.5, b"x", None)
+    assert ALONE.together(module) is module
+    assert (ALONE.leads, Team(1, 2).leads) == (True, False)
+    ALONE.wait()
+
+
+@pytest.mark.parametrize(("told", "team"), [(("", ""), ALONE), (("0", "1"), ALONE), (("1", "2"), Team(1, 2))])
+def test_who_this_process_is(monkeypatch, told, team):
+    for name, text in zip(("RANK", "WORLD_SIZE"), told, strict=True):
+        monkeypatch.setenv(name, text)
+    assert rank_from_environment() == team
+
+
 def test_shares_are_disjoint_and_weighted_by_their_size():
     batch = torch.arange(7)
     shares = [Team(rank, 3).share(batch) for rank in range(3)]
@@ -95,7 +150,7 @@ def test_shares_are_disjoint_and_weighted_by_their_size():
     assert ALONE.share(batch)[1] == 1.0
 
 
-@pytest.mark.parametrize(("rank", "size"), [("2", "2"), ("x", "2"), ("0", "")])
+@pytest.mark.parametrize(("rank", "size"), [("2", "2"), ("x", "2"), ("0", ""), ("", "2"), ("-1", "2")])
 def test_a_rank_that_is_none_is_refused(monkeypatch, rank, size):
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", size)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--asset", metavar="COLUMN", help="The column that tells machines apart, for a bundle.")
 @click.option("--label", metavar="COLUMN", help="The column of classes in FILE, for a bundle that holds a classifier.")
 @click.option("--set", "settings", metavar="data.KEY=VALUE", multiple=True, help="How FILE is read; repeatable.")
-@click.option("--season", type=int, metavar="N", help="Samples in a season; default: found in the table.")
+@click.option("--season", type=int, metavar="N", help="Samples in a season; default: the run's, or found in the table.")
 @json_option
 def evaluate(source: Path, *, season: int | None, json_file: str | None, **options: Any) -> None:
     """Score the run or bundle RUN|BUNDLE on every window of a table: overall, by target, horizon step and asset.

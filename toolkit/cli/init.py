@@ -109,7 +109,8 @@ def _ask(questions: "Sequence[Setting]", out: Path) -> None:
     """
     if questions:
         keys = ", ".join(f"{setting.table}.{setting.key}" for setting in questions)
-        allowed = " or ".join(repr(choice) for choice in questions[0].choices)
+        shown = [list(choice) if isinstance(choice, tuple) else choice for choice in questions[0].choices]
+        allowed = " or ".join(map(repr, shown))
         raise ConfigError(
             f"the file does not tell {keys}",
             got=questions[0].reason,

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except click.ClickException as error:
         _fail(_one_line(error), 2)
     except (OSError, MemoryError) as error:
-        _fail(f"the system refused: {getattr(error, 'strerror', None) or 'not enough memory'}", 2)
+        _fail(f"the system refused: {getattr(error, 'strerror', None) or str(error) or 'not enough memory'}", 2)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; nothing half written was left behind; fix: run the command again", INTERRUPTED)
     finally:

@@ -97,7 +97,7 @@ def _grid(page: _Page, graph: str, cases: Sequence[ParityCase]) -> None:
         page.down()
         page.text(MARGIN + LABEL - 8, f"sequence {sequence}", 11, end=True)
         for place, batch in enumerate(batches):
-            shares = [_share(case) for case in cases if (case.batch, case.sequence) == (batch, sequence)]
+            shares = [case.used for case in cases if (case.batch, case.sequence) == (batch, sequence)]
             if shares:
                 _cell(page, MARGIN + LABEL + place * cell, cell, max(shares), f"batch {batch}, sequence {sequence}")
 
@@ -107,10 +107,6 @@ def _cell(page: _Page, x: float, width: float, share: float, where: str) -> None
     fill = "#c0392b" if share > 1 else f"rgba(31,111,139,{0.08 + 0.9 * share:.2f})"
     page.box(x, 14, (width - 2, LINE - 2), fill, f"{where}: {shown}")
     page.text(x + width - 8, shown, 11, end=True)
-
-
-def _share(case: ParityCase) -> float:
-    return case.ort_error / case.tolerance if case.tolerance else float(case.ort_error > 0) * math.inf
 
 
 def _bars(page: _Page, title: str, points: Sequence[PlacedError]) -> None:

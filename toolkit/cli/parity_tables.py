@@ -22,7 +22,9 @@ def parity_line(report: ParityReport) -> str:
     """One sentence."""
     summary = report.summary
     verdict = f"FAILED in {summary.failed}" if summary.failed else "passed"
-    return f"Parity: {summary.cases} cases, {verdict}; largest difference {summary.worst:.2g} {report.unit}".rstrip()
+    used = f"at most {_percent(summary.used)} of what is allowed; " if not summary.failed else ""
+    largest = f"largest difference {summary.worst:.2g} {report.unit}".rstrip()
+    return f"Parity: {summary.cases} cases, {verdict}; {used}{largest}"
 
 
 def parity_table(report: ParityReport) -> str:
@@ -36,7 +38,7 @@ def parity_table(report: ParityReport) -> str:
             f"{max(case.max_abs_diff for case in cases):.2g}",
             f"{max(case.ort_error for case in cases):.2g}",
             f"{max(case.torch_error for case in cases):.2g}",
-            _percent(max(map(_share, cases))),
+            _percent(max(case.used for case in cases)),
         ]
         for key, cases in _groups(report, lambda case: (case.graph, _provider(case), _kind(case))).items()
     ]
@@ -63,10 +65,6 @@ def _kind(case: ParityCase) -> str:
     return "sizes where code turns" if case.pool == "turns" else case.input
 
 
-def _share(case: ParityCase) -> float:
-    return case.ort_error / case.tolerance if case.tolerance else float(case.ort_error > 0) * float("inf")
-
-
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share < LARGEST_SHARE else "off"
 
@@ -82,7 +80,7 @@ def _heat_maps(report: ParityReport) -> Iterator[str]:
         worst: dict[tuple[int, int], float] = {}
         for case in own:
             place = (case.batch, case.sequence)
-            worst[place] = max(worst.get(place, 0.0), _share(case))
+            worst[place] = max(worst.get(place, 0.0), case.used)
         rows = [
             [
                 f"sequence {sequence}",

@@ -8,7 +8,7 @@ import click
 
 from toolkit.cli.console import json_option, require_extra, say, write_report
 from toolkit.cli.data_options import data_options, data_settings, run_name
-from toolkit.errors import TrainingInterruptedError
+from toolkit.errors import ConfigError, TrainingInterruptedError
 
 if TYPE_CHECKING:
     from toolkit.training import RunConfig
@@ -40,7 +40,8 @@ def train(
     Prints the error on the test windows beside persistence, seasonal naive and a linear model. A checkpoint is kept
     after every epoch: `lstm-edge train --resume --run DIR` goes on after a crash or an interruption.
 
-    Under torchrun the same command trains on several processes or machines together.
+    Under torchrun the same command trains on several processes or machines together: torchrun --nproc-per-node 2
+    --no-python -- lstm-edge train CONFIG
 
     Example: lstm-edge train --data plant.csv --timestamp time --target temperature.mean --window 60 --horizon 12
     """
@@ -56,6 +57,8 @@ def train(
     from toolkit.training.workplace import interrupted_config, kept_epochs
 
     given = data_settings(options)
+    if resume and config is None and folder is None and not any(given.values()):
+        raise ConfigError("--resume of which run?", fix="name it with --run DIR, or give its configuration")
     if resume and config is None and folder is not None and not any(given.values()):
         config = interrupted_config(folder)
     changed = settings if seeds is None else (*settings, f"training.seeds={seeds}")

@@ -223,7 +223,9 @@ def _varying(table: SensorTable, train: NDArray[np.bool_], config: DataConfig) -
 
 def _constant(table: SensorTable, place: int, std: str, step: str, config: DataConfig) -> DataError:
     name = table.channel_names[place]
-    fix = f"leave it out with --exclude {name}, or all such channels with --set data.constant=drop"
+    # Of raw samples, --exclude names the columns, and a channel is one feature of them.
+    one = f"take {name} out of [features]" if table.sampling == "samples" else f"leave it out with --exclude {name}"
+    fix = f"{one}, or all such channels with --set data.constant=drop"
     return DataError(
         f"{table.file_name}: the channel {name!r} is constant over the training rows",
         got=f"standard deviation {std}",

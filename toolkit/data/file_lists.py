@@ -69,7 +69,7 @@ def _matches(name: str) -> list[Path]:
 
 
 def _pattern_for(folder: str) -> str | None:
-    return f"all in it: --data '{folder.rstrip('/')}/*.csv'" if os.path.isdir(folder) else None
+    return f"all in it: '{folder.rstrip('/')}/*.csv'" if os.path.isdir(folder) else None
 
 
 def _similar_file(path: Path) -> str:

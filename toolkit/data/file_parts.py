@@ -85,9 +85,9 @@ def _plan(file: OpenFile, channels: Sequence[str], config: DataConfig) -> pl.Laz
 def _roles(file: OpenFile, kinds: pl.Schema, config: DataConfig) -> dict[str, pl.Expr]:
     roles = {}
     if config.asset and config.asset != FILE_ASSET:
-        roles[ASSET] = pl.col(config.asset).cast(pl.String).cast(pl.Categorical)
+        roles[ASSET] = _name(config.asset)
     if config.tag:
-        roles[TAG] = pl.col(config.tag).cast(pl.String).str.strip_chars().cast(pl.Categorical)
+        roles[TAG] = _name(config.tag)
     if config.quality:
         roles[GOOD] = _good(config)
     if config.label:
@@ -95,6 +95,12 @@ def _roles(file: OpenFile, kinds: pl.Schema, config: DataConfig) -> dict[str, pl
     if config.timestamps:
         roles[TIME] = _time(file, kinds, config)
     return roles
+
+
+def _name(column: str) -> pl.Expr:
+    """Blanks around a name would make another machine, or tag, of it; blanks alone are none."""
+    text = pl.col(column).cast(pl.String).str.strip_chars()
+    return pl.when(text != "").then(text).cast(pl.Categorical)
 
 
 def _good(config: DataConfig) -> pl.Expr:

@@ -76,9 +76,24 @@ def nearest_places(elapsed_us: Ints, interval_us: float) -> Ints:
 
 
 def merge_places(rows: GridRows) -> tuple[GridRows, int]:
-    """One row for each place: of several the latest, the last one. Also gives how many gave way."""
+    """One row for each place: of several, the latest reading of each channel. Also gives how many gave way.
+
+    Not the latest row as it stands: where that row lacks a reading, an earlier one of the same place would be lost,
+    and with tags that report some milliseconds apart all tags but one.
+    """
     last = np.append((np.diff(rows.assets) != 0) | (np.diff(rows.places) != 0), True)
+    if not last.all() and np.isnan(rows.values).any():
+        rows = GridRows(rows.assets, rows.places, _latest_of_place(rows.values, last))
     return _part(rows, last), int(last.size - last.sum())
+
+
+def _latest_of_place(values: Floats, last: NDArray[np.bool_]) -> Floats:
+    """Each reading, or where there is none the one before it at the same place; `last` ends a place."""
+    row = np.arange(last.size)
+    first = np.maximum.accumulate(np.where(np.append(True, last[:-1]), row, 0))
+    found = np.maximum.accumulate(np.where(np.isnan(values), -1, row[:, None]), axis=0)
+    known = found >= first[:, None]
+    return np.where(known, np.take_along_axis(values, np.maximum(found, 0), axis=0), np.nan)
 
 
 def whole_rows(rows: GridRows, policies: Sequence[GapPolicy]) -> WholeRows:

@@ -23,7 +23,8 @@ def notes_of(table: SensorTable) -> tuple[str, ...]:
     if table.left_out:
         notes.append(f"constant over the training rows, and left out: {', '.join(table.left_out)}")
     if table.merged_rows:
-        notes.append(f"{table.merged_rows} rows gave way to a later one at the same place of the grid")
+        gave_way = "gave way to a later one at the same place of the grid, but for readings that it lacked"
+        notes.append(f"{table.merged_rows} rows {gave_way}")
     return tuple(notes)
 
 

@@ -12,7 +12,8 @@ import polars as pl
 from toolkit.data.config import DataConfig
 from toolkit.errors import DataError
 
-NULL_WORDS = ["", "NA", "N/A", "n/a", "null", "NULL", "None", "-"]
+NULL_WORDS = ["", "NA", "N/A", "n/a", "null", "NULL", "None", "-", "#N/A", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!"]
+"""What stands for no reading; the last ones are what a spreadsheet writes where a formula failed."""
 LONGEST_HEADER = 1 << 20
 SEPARATOR_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 NO_MARK = "\x01"

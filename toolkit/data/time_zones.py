@@ -60,7 +60,8 @@ def to_utc(times: LocalTimes) -> Whole:
     """Turns times of a plant's clock into UTC.
 
     The hour that comes twice in autumn is told apart by the order of the rows: where the clock goes back, the second
-    pass begins. A file that holds that hour once could mean either pass; it is refused unless it ends there.
+    pass begins. A clock whose rows mostly fall is read from its end. A file that holds that hour once could mean either
+    pass; it is refused unless it ends there.
 
     Raises:
         DataError: a time that the clock skipped in spring, or one whose pass cannot be told; with its row.
@@ -74,7 +75,7 @@ def to_utc(times: LocalTimes) -> Whole:
             fix="correct it, or name another data.timezone",
         )
     later = np.zeros(len(first), np.bool_)
-    order = np.argsort(times.clocks, kind="stable")
+    order = _clock_order(times)
     for rows, ends in _twofold_runs(times.clocks, order, first != second):
         later[rows] = _second_pass(times, rows, ends)
     return np.where(later, second, first)
@@ -84,6 +85,20 @@ def _utc(times: LocalTimes, ambiguous: Literal["earliest", "latest"]) -> Whole:
     moments = pl.Series(times.us).cast(pl.Datetime("us"))
     moments = moments.dt.replace_time_zone(times.zone, ambiguous=ambiguous, non_existent="null")
     return moments.cast(pl.Int64).fill_null(MISSING).to_numpy().astype(np.int64)
+
+
+def _clock_order(times: LocalTimes) -> NDArray[np.intp]:
+    """Rows of one clock together in the order in which it showed them: from the end where the newest stand first.
+
+    Two hourly rows of 02:00 would otherwise change places without a word once the rows are sorted.
+    """
+    order = np.argsort(times.clocks, kind="stable")
+    same_clock = np.diff(times.clocks[order]) == 0
+    forward = np.where(same_clock, np.sign(np.diff(times.us[order])), 0).astype(np.int64)
+    _, clock = np.unique(times.clocks[order], return_inverse=True)
+    falls = np.bincount(clock[1:], weights=forward, minlength=int(clock[-1]) + 1) < 0
+    place = np.arange(order.size)
+    return order[np.lexsort((np.where(falls[clock], -place, place), clock))]
 
 
 def _twofold_runs(

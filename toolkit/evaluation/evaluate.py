@@ -3,7 +3,7 @@
 import functools
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from toolkit.parity.held_out import horizon_of
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.environment import environment
 from toolkit.runtime.predictors import WindowedPredictor
-from toolkit.signal.baselines import find_season, persistence, seasonal_naive
+from toolkit.signal.baselines import LinearBaseline, find_season, fit_linear, persistence, seasonal_naive
 from toolkit.signal.windows import window_starts
 from toolkit.training.config import config_from_tables
 from toolkit.training.intervals import IntervalSums, model_quantiles
@@ -72,10 +72,20 @@ class Forecaster:
 
 @dataclass(frozen=True)
 class Windows:
-    """A table and the first rows of the windows to be forecast."""
+    """A table and the first rows of the windows to be forecast.
+
+    Attributes:
+        table: what was read.
+        starts: int64 `[windows]`.
+        season: samples in a season, where a run's settings or its training tell; None: to be found in the table.
+        train: first rows of the windows that a run was trained on, where they are in the table: the linear model is
+            fitted to them.
+    """
 
     table: SensorTable
     starts: NDArray[np.int64]
+    season: int | None = None
+    train: NDArray[np.int64] | None = None
 
 
 def forecaster_of_run(run: Run) -> Forecaster:
@@ -155,7 +165,8 @@ def own_table(
 ) -> Windows:
     """The test windows of the table that a run was trained on, or every window of another file of its columns.
 
-    Another file is read as the run's own was, but for what `reading` says otherwise.
+    Another file is read as the run's own was, but for what `reading` says otherwise. The season is that which was
+    configured, and on the own table that of the run's report: the same windows have the same baselines.
 
     Raises:
         DataError: the table cannot be used, or holds no window.
@@ -163,11 +174,13 @@ def own_table(
     settings = config_from_tables(tomllib.loads(run.config_toml), f"{run.folder}/config.toml")
     config = settings.data
     if file is not None:
-        return table_of(
-            forecaster_of_run(run), file, config.timestamp, config.asset, reading=config.reading | dict(reading or {})
-        )
+        reading = config.reading | dict(reading or {})
+        windows = table_of(forecaster_of_run(run), file, config.timestamp, config.asset, reading=reading)
+        return replace(windows, season=config.season)
     table = of_channels(read_table(config, settings.features), run.record.signal.channel_names)
-    return _windows(table, parts_of(table, config), config.window_length, config.horizon)
+    window, horizon, parts = config.window_length, config.horizon, parts_of(table, config)
+    train = window_starts(table.segments, parts, 0, window_length=window, horizon=horizon, stride=config.stride)
+    return replace(_windows(table, parts, window, horizon), season=int(run.report["season"]), train=train)
 
 
 def table_of(
@@ -202,19 +215,22 @@ def _windows(table: SensorTable, parts: NDArray[np.int64], window: int, horizon:
 
 
 def evaluate(forecaster: Forecaster, windows: Windows, season: int | None = None) -> EvaluationReport:
-    """Errors on every window, beside persistence and seasonal naive.
+    """Errors on every window, beside persistence, seasonal naive and, where its training windows are, a linear model.
 
     Args:
         forecaster: what is evaluated.
         windows: where.
-        season: samples in a season; None finds it in the table.
+        season: samples in a season; None takes that of `windows`, or finds it in the table.
     """
     targets, horizon = list(forecaster.signal.target_indices), forecaster.horizon
-    season = season or _season(forecaster, windows)
+    season = season or windows.season or _season(forecaster, windows)
     forecasts: dict[str, Forecast] = {
         "persistence": lambda x: persistence(x[:, :, targets], horizon),
         "seasonal": lambda x: seasonal_naive(x[:, :, targets], horizon, season),
     }
+    if windows.train is not None and forecaster.scale is not None:
+        linear = _linear(forecaster, replace(windows, starts=windows.train), forecaster.scale)
+        forecasts["linear"] = lambda x: linear.forecast(x[:, :, targets])
     sums = {name: _Sums.empty(forecaster, windows) for name in ("model", *forecasts)}
     intervals = IntervalSums.empty(forecaster.levels, len(targets), forecaster.scale)
     for x, y, assets in _batches(forecaster, windows):
@@ -225,7 +241,7 @@ def evaluate(forecaster: Forecaster, windows: Windows, season: int | None = None
         for name, forecast in forecasts.items():
             sums[name].add(forecast(x).astype(np.float64) - y, assets)
     scores = {name: each.scores(forecaster) for name, each in sums.items()}
-    own, baselines = sums["model"], {name: scores[name] for name in ("persistence", "seasonal")}
+    own, baselines = sums["model"], {name: scores[name] for name in forecasts}
     return EvaluationReport(
         forecaster.name,
         windows.table.file_name,
@@ -252,6 +268,13 @@ def _batches(
         starts = windows.starts[first : first + BATCH]
         both = windows.table.values[starts[:, None] + np.arange(window + horizon)]
         yield both[:, :window].astype(np.float32), both[:, window:][..., targets], windows.table.assets[starts]
+
+
+def _linear(forecaster: Forecaster, windows: Windows, scale: Array) -> LinearBaseline:
+    """The closed-form linear model of these windows."""
+    targets = list(forecaster.signal.target_indices)
+    pairs = ((x[:, :, targets].astype(np.float64), y) for x, y, _ in _batches(forecaster, windows))
+    return fit_linear(pairs, scale)
 
 
 def _season(forecaster: Forecaster, windows: Windows) -> int:

@@ -3,6 +3,7 @@
 Names count, and so do the cells; where neither tells, a column stays a channel or is left out in plain sight.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ SENTINELS = (
 """What loggers are known to write for no reading; taken as such only where all other readings lie far away."""
 MOST_MISSING = 0.5
 FEW_VALUES = 10
+MOSTLY = 0.95
+"""Of a machine's rows: some stand twice or out of place, and it is a machine all the same."""
 
 
 @dataclass(frozen=True)
@@ -159,10 +162,10 @@ def find_asset(frame: pl.DataFrame, names: Sequence[str], times_us: Ints | None)
             continue
         if not _is_a_name(column):
             continue
-        rising = times_us is None or _rises_within(column, times_us)
-        if ASSET_NAME.search(name) and rising:
+        rising = 1.0 if times_us is None else _share_rising_within(column, times_us)
+        if ASSET_NAME.search(name) and rising > MOSTLY:
             return name, f"named like a machine, {count} distinct, time rises within each"
-        if not ASSET_NAME.search(name) and times_us is not None and rising and (np.diff(times_us) <= 0).any():
+        if not ASSET_NAME.search(name) and times_us is not None and rising == 1 and (np.diff(times_us) <= 0).any():
             return name, f"time rises within each of its {count} values, and not over the whole file"
     return None
 
@@ -173,10 +176,12 @@ def _is_a_name(column: pl.Series) -> bool:
     return text is not None or bool((numbers % 1 == 0).all())
 
 
-def _rises_within(column: pl.Series, times_us: Ints) -> bool:
+def _share_rising_within(column: pl.Series, times_us: Ints) -> float:
+    """Of the steps within a group those that go the groups' way, on or back; a row may stand twice."""
     codes = column.cast(pl.String).rank("dense").to_numpy()
     order = np.argsort(codes, kind="stable")
-    return bool(((np.diff(times_us[order]) > 0) | (np.diff(codes[order]) != 0)).all())
+    steps = np.diff(times_us[order])[np.diff(codes[order]) == 0]
+    return float(max((steps > 0).mean(), (steps < 0).mean())) if steps.size else 1.0
 
 
 def find_sentinels(values: Floats) -> dict[float, list[int]]:
@@ -188,6 +193,17 @@ def find_sentinels(values: Floats) -> dict[float, list[int]]:
             rest = present[~np.isin(present, SENTINELS)]
             if (present == candidate).sum() >= 2 and rest.size > 1 and _far_from(candidate, rest):
                 found.setdefault(float(candidate), []).append(column)
+    return found
+
+
+def readings_too(values: Floats, candidates: Sequence[float]) -> dict[float, list[int]]:
+    """Those of the candidates that lie in the middle of another column's readings, with these columns."""
+    found: dict[float, list[int]] = {}
+    for column, candidate in itertools.product(range(values.shape[1]), candidates):
+        present = values[:, column][np.isfinite(values[:, column])]
+        rest = present[~np.isin(present, SENTINELS)]
+        if (present == candidate).any() and rest.size and rest.min() <= candidate <= rest.max():
+            found.setdefault(candidate, []).append(column)
     return found
 
 

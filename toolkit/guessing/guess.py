@@ -200,8 +200,10 @@ def _order_settings(
     in_groups = np.argsort(groups, kind="stable")
     steps = np.diff(times[in_groups])[np.diff(groups[in_groups]) == 0]
     settings = []
-    usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
-    change = None if time.zoned else skipped_hour(times[in_groups], usual)
+    newest_first = bool((steps < 0).sum() > (steps > 0).sum())
+    forward = -steps if newest_first else steps
+    usual = float(np.median(forward[forward > 0])) if (forward > 0).any() else 0.0
+    change = None if time.zoned else skipped_hour(times[in_groups][:: -1 if newest_first else 1], usual)
     again = bool(change and "twice" in change)
     if change:
         settings.append(_timezone_setting(change, needed=again))
@@ -209,7 +211,7 @@ def _order_settings(
     same = (np.diff(times[by_time]) == 0) & (np.diff(groups[by_time]) == 0)
     if same.any() and not again:
         settings.append(_duplicates_setting(source.frame, by_time, same))
-    if (steps < 0).any() and not again:
+    if (steps < 0).any() and (newest_first or not again):
         settings.append(
             Setting(
                 "sort", True, f"rows that stand after a later one: {int((steps < 0).sum())}; sorting changes no reading"
@@ -262,5 +264,14 @@ def _sentinels(names: Sequence[str], values: Floats) -> tuple[tuple[Setting, ...
         f"{number:g} in {', '.join(names[place] for place in places[:3])}{' ...' if places[3:] else ''}"
         for number, places in found.items()
     )
-    setting = Setting("sentinels", tuple(found), f"far from every other reading ({shown}): taken for no reading")
-    return (setting,), np.where(np.isin(values, list(found)), np.nan, values)
+    reason = f"far from every other reading ({shown})"
+    open_ones = columns.readings_too(values, list(found))
+    sure = tuple(number for number in found if number not in open_ones)
+    if open_ones:
+        others = ", ".join(f"{number:g} in {names[places[0]]}" for number, places in open_ones.items())
+        choices = (tuple(found), sure)
+        reason = f"{reason}, and yet like the others elsewhere ({others}); a sentinel is none in every column"
+        setting = Setting("sentinels", None, reason, choices, needed=True)
+    else:
+        setting = Setting("sentinels", sure, f"{reason}: taken for no reading")
+    return (setting,), np.where(np.isin(values, sure), np.nan, values)

@@ -109,6 +109,8 @@ def at_own_rate(rows: SampleRows, interval: float) -> NDArray[np.bool_]:
     present = np.isfinite(rows.values).sum(axis=0)
     periods = own_periods_us(rows)
     span = max(float(rows.steps_us.sum()), 1.0)
+    # Tags that report in turns have steps of two lengths, of which the median is one by chance.
+    interval = min(interval, span / max(rows.steps_us.size, 1))
     regular = np.where(np.isfinite(periods), present * periods, 0.0) > 0.5 * span
     slower: NDArray[np.bool_] = (periods >= 1.8 * interval) & regular
     return slower

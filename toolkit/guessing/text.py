@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from toolkit.data.text_files import NULL_WORDS
 from toolkit.errors import DataError
 
 SAMPLE_BYTES = 4 << 20
 SAMPLE_ROWS = 20_000
 TAIL_BYTES = 1 << 16
-EMPTY_WORDS = frozenset({"", "NA", "N/A", "n/a", "null", "NULL", "None", "-", "nan", "NaN", "NAN"})
+EMPTY_WORDS = frozenset({*NULL_WORDS, "nan", "NaN", "NAN"})
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|[.,]\d+)([eE][+-]?\d+)?")
 TIME_NAME = re.compile(r"time|date|zeit|datum|uhr|stamp|^ts$|^t$|fecha|heure", re.IGNORECASE)
 """What a time column is usually called, in the languages that control rooms write."""

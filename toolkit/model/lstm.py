@@ -37,6 +37,7 @@ class MultivariateLSTM(nn.Module):
         cell: `lstm` or `gru`.
         bidirectional: whether each layer reads the window both ways. The answer then rests on what either direction
             holds when it has read the whole window: at the last step the backward one has seen a single sample.
+            With `head="every"` it rests on what either holds at that step, the last one's as well.
         bias: whether the recurrent layers have biases.
         head: `last` answers after the last step, `every` after every step.
         normalisation: see `toolkit.model.normalisation`, and so is the next.
@@ -218,7 +219,7 @@ class MultivariateLSTM(nn.Module):
         """
         window, level, spread = self.normalise(self._scaled(x))
         hidden, state = self.recurrent(self._steps(window))  # [steps, series, directions x hidden_size]
-        if self.recurrent.bidirectional:
+        if self.recurrent.bidirectional and not self.every_step:
             hn = state[0] if self.cell == "lstm" else state  # [layers x directions, series, hidden_size]
             last = torch.cat((hn[-2], hn[-1]), dim=-1)
         else:

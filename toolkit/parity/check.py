@@ -153,7 +153,7 @@ def _report(checks: list[_GraphCheck], allowed: Allowed | None, weights: tuple[W
         not failed and all(check.passed for check in weights),
         cases,
         divergence,
-        ParitySummary(len(cases), len(failed), worst),
+        ParitySummary(len(cases), len(failed), worst, max((case.used for case in cases), default=0.0)),
         environment(),
         (*without_truth(check.side for check in checks), *_mixing(checks), *(n for c in checks for n in c.notes)),
         parting,

@@ -21,8 +21,9 @@ def model_card(manifest: BundleManifest) -> str:
         *_accuracy(manifest),
         "## Checked",
         "",
-        f"onnxruntime against torch: {manifest.parity['cases']} cases, {manifest.parity['failed']} failed, largest "
-        f"difference {manifest.parity['worst']:.2g}{' standard deviations' if manifest.model else ''}. "
+        f"onnxruntime against torch: {manifest.parity['cases']} cases, {manifest.parity['failed']} failed, "
+        f"{_used(manifest.parity)}largest difference {manifest.parity['worst']:.2g}"
+        f"{' standard deviations' if manifest.model else ''}. "
         "`lstm-edge parity` repeats it; the answers in `golden.npz` let a machine without torch check itself.",
         "",
         *_channels(manifest.signal),
@@ -37,6 +38,11 @@ def model_card(manifest: BundleManifest) -> str:
         *_precision(manifest),
     ]
     return "\n".join(lines)
+
+
+def _used(parity: dict[str, Any]) -> str:
+    """Bundles of before it was told have no such figure."""
+    return f"at most {100 * parity['used']:.0f} % of what is allowed, " if "used" in parity else ""
 
 
 def _purpose(manifest: BundleManifest) -> str:

@@ -81,11 +81,13 @@ class LiveStream:
             if x.shape != turn.readings.shape:
                 return self._advance(x, others)
             turn.readings[...] = x
-            if not math.isfinite(turn.flat.dot(turn.flat)):
-                return self._advance(x, others)
             try:
-                self._predictor.graph.session.run_with_iobinding(turn.binding)
+                done = math.isfinite(turn.flat.dot(turn.flat))  # a warning where squares of finite numbers are not
+                if done:
+                    self._predictor.graph.session.run_with_iobinding(turn.binding)
             except Exception:  # the long way says what is wrong, or has no such trouble
+                done = False
+            if not done:
                 return self._advance(x, others)
             turns.reverse()
             return turn.answer if reuse else turn.answer.copy()

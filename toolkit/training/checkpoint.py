@@ -19,7 +19,7 @@ from torch import Tensor
 
 from toolkit import atomic_files
 from toolkit.contract.records import decode
-from toolkit.errors import BundleError
+from toolkit.errors import BundleError, OutputError
 
 KEPT = 2
 NAME = re.compile(r"checkpoint-(\d{6})\.safetensors")
@@ -95,12 +95,17 @@ class Checkpoints:
             for group in ("weights", "best_weights", "optimizer")
             for name, tensor in getattr(standing, group).items()
         } | {"shuffle": standing.shuffle}
-        header = {
+        texts = {
             "identity": self.identity,
             "records": json.dumps([asdict(record) for record in standing.records]),
-            "sha256": _digest(tensors),
         }
-        atomic_files.write_bytes(self._path(standing.epoch), safetensors.torch.save(tensors, header))
+        header = texts | {"sha256": _digest(tensors, texts)}
+        try:
+            atomic_files.write_bytes(self._path(standing.epoch), safetensors.torch.save(tensors, header))
+        except OutputError as error:
+            raise OutputError(
+                f"the checkpoint of epoch {standing.epoch} is not kept", got=str(error), fix="make room, then --resume"
+            ) from error
         for epoch in self.epochs()[:-KEPT]:
             self._path(epoch).unlink(missing_ok=True)
         self._write_metrics(standing)
@@ -109,6 +114,9 @@ class Checkpoints:
         """The newest checkpoint that is whole; one that is cut short or damaged is skipped for the one before it.
 
         `metrics.jsonl` is cut back to it.
+
+        Raises:
+            BundleError: none that lies there is whole: to begin anew is not to go on.
         """
         for epoch in reversed(self.epochs()):
             content = _bytes_of(self._path(epoch))
@@ -116,6 +124,9 @@ class Checkpoints:
             if standing is not None and standing.epoch == epoch:
                 self._write_metrics(standing)
                 return content
+        if self.epochs():
+            fix = "begin anew with --overwrite, without --resume"
+            raise BundleError(f"no checkpoint in {self.folder} is whole", got="damaged ones", fix=fix)
         return None
 
     def epochs(self) -> list[int]:
@@ -136,7 +147,7 @@ def read_standing(content: bytes, identity: str | None = None) -> Standing | Non
     try:
         tensors = safetensors.torch.load(content)
         header = _header(content)
-        if header["sha256"] != _digest(tensors) or identity not in (None, header["identity"]):
+        if header.pop("sha256") != _digest(tensors, header) or identity not in (None, header["identity"]):
             return None
         records = tuple(decode(EpochRecord, row, "a record", BundleError) for row in json.loads(header["records"]))
         groups = {name: _group(tensors, name) for name in ("weights", "best_weights", "optimizer")}
@@ -179,9 +190,9 @@ def _header(content: bytes) -> dict[str, Any]:
     return dict(header["__metadata__"])
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names and bytes: a bit that flipped on the disk leaves the file readable."""
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
+    """SHA-256 over names, bytes and texts: a bit that flipped on the disk leaves the file readable."""
+    digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode() + str(tensors[name].dtype).encode())
         digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

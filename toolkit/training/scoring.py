@@ -38,10 +38,14 @@ class Comparison:
         return "; ".join(parts) + _advice(list(squared.values()), list(absolute.values()))
 
 
+TIE = 0.05
+"""Per cent: a gain that is shown as 0.0 is none."""
+
+
 def _advice(squared: list[float], absolute: list[float]) -> str:
-    if not all(gain > 0 for gain in squared):  # NaN is no gain
+    if not all(gain >= TIE for gain in squared):  # NaN is no gain
         return ": do not deploy this"
-    return "" if all(gain > 0 for gain in absolute) else ": a mixed result, to be weighed before it is deployed"
+    return "" if all(gain >= TIE for gain in absolute) else ": a mixed result, to be weighed before it is deployed"
 
 
 def _gain(baseline: Scores, model: Scores, error: str) -> float:
@@ -51,9 +55,11 @@ def _gain(baseline: Scores, model: Scores, error: str) -> float:
 
 
 def _sentence(gains: dict[str, float], error: str) -> list[str]:
-    won = [f"{name} by {gain:.1f} %" for name, gain in gains.items() if gain > 0]
-    lost = [f"{name} by {abs(gain):.1f} %" for name, gain in gains.items() if not gain > 0]
+    won = [f"{name} by {gain:.1f} %" for name, gain in gains.items() if gain >= TIE]
+    even = [name for name, gain in gains.items() if abs(gain) < TIE]
+    lost = [f"{name} by {abs(gain):.1f} %" for name, gain in gains.items() if not gain > -TIE]
     sentences = [f"beats {' and '.join(won)} in {error}"] if won else []
+    sentences += [f"is no better than {' and '.join(even)} in {error}"] if even else []
     return sentences + ([f"loses to {' and '.join(lost)} in {error}"] if lost else [])
 
 

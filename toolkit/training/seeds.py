@@ -1,6 +1,7 @@
 """The same training from several seeds: how far figures are those of the model, and how far those of chance."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,7 @@ def train_seeds(
     Raises:
         ConfigError: a device that is not there, or mixed precision without a GPU.
         ModelError: one of them diverged.
+        MemoryError: the model or a batch is too large for this machine; checkpoints stay.
     """
     training = config.training
     device = device_of(training)
@@ -62,12 +64,25 @@ def train_seeds(
         seed = training.seed + number
         if team.leads:
             progress.on_seed(seed, number + 1, training.seeds)
-        model = fresh_model(spec, dataset, seed)
-        checkpoints = None if workplace is None else workplace.checkpoints(seed)
-        objective = objective_of(model.to(device), placed, training, streaming=config.model.streaming)
-        result = fit(objective, training, seed, progress, checkpoints=checkpoints, team=team)
+        with _memory_for_it():
+            model = fresh_model(spec, dataset, seed)
+            checkpoints = None if workplace is None else workplace.checkpoints(seed)
+            objective = objective_of(model.to(device), placed, training, streaming=config.model.streaming)
+            result = fit(objective, training, seed, progress, checkpoints=checkpoints, team=team)
         trained.append(Trained(seed, model.cpu(), result))
     return tuple(trained)
+
+
+@contextlib.contextmanager
+def _memory_for_it() -> Iterator[None]:
+    """Says what torch says in a RuntimeError of many lines: that there is not enough memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        fix = "a smaller model.hidden_size or training.batch_size"
+        raise MemoryError(f"not enough memory to train this model; fix: {fix}") from error
 
 
 def fresh_model(spec: ModelSpec, dataset: ForecastDataset, seed: int) -> MultivariateLSTM:
