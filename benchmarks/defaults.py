@@ -9,7 +9,6 @@ deviations of the training rows. What was trained before is not trained again: a
 
 import argparse
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -105,7 +104,6 @@ def measured(data: DataConfig, dataset: ForecastDataset, model: ModelConfig) -> 
     torch.manual_seed(0)
     module = model_from_spec(model_spec(RunConfig(data, model, TRAINING), dataset))
     module.set_scaling(dataset.mean, dataset.std, dataset.target_indices)
-    start = time.monotonic()
     result = fit(objective_of(module, dataset, TRAINING, streaming=model.streaming), TRAINING, 0, Silent())
     found = compare(module, dataset, data.season)
     streamed = stream_score(module, dataset).test_standardised if module.streams else None
@@ -116,7 +114,6 @@ def measured(data: DataConfig, dataset: ForecastDataset, model: ModelConfig) -> 
         "patch_length": model.patch_length,
         "epochs": len(result.records),
         "best_epoch": result.best_epoch,
-        "seconds": time.monotonic() - start,
         "baselines": {name: scores.test_standardised.mse for name, scores in found.baselines.items()},
         "season": found.season,
     }
@@ -150,7 +147,7 @@ def main() -> None:
         for model, config in left.items():
             assert dataset is not None
             rows.append({"data": name, "model": model, **measured(data, dataset, config)})
-            print(f"{name}: {model}: MSE {rows[-1]['mse']:.4f}, {rows[-1]['seconds']:.0f} s", flush=True)
+            print(f"{name}: {model}: MSE {rows[-1]['mse']:.4f}", flush=True)
             report = {"environment": environment(), "training": asdict(TRAINING), "rows": rows}
             write_text(given.json, json.dumps(report, indent=1) + "\n")
     print(table(rows))

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.errors import InputError
+from toolkit.runtime.bound_calls import direct_call
 from toolkit.runtime.live_stream import LiveStream
 from toolkit.runtime.predictors import StreamingPredictor
 from toolkit.runtime.session import create_session
@@ -145,3 +146,13 @@ def test_threads_wait_for_a_step_that_is_taken(predictor, ask):
         assert answers == []
     thread.join()
     assert len(answers) == 1
+
+
+def test_a_session_that_hides_its_inner_call_is_called_by_its_public_one():
+    class Session:
+        def run_with_iobinding(self, binding, options):
+            return binding, options
+
+    session, binding = Session(), object()
+    run, given = direct_call(session, binding)
+    assert run(given, None) == (binding, None)

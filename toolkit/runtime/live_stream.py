@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.runtime.bound_calls import FLOAT32, Array, Buffers
+from toolkit.runtime.bound_calls import FLOAT32, Array, Buffers, direct_call
 from toolkit.runtime.predictors import GuardedGraph, StreamingPredictor
 
 
@@ -21,6 +21,7 @@ class Turn:
     """One of two bound calls on the same readings, whose states change places.
 
     Attributes:
+        run: see `direct_call`.
         binding: of all the arrays below.
         flat: readings and state in one piece, for one look at whether all numbers are finite.
         readings: where new samples go.
@@ -28,6 +29,7 @@ class Turn:
         answer: where the answer is written; both turns have the same.
     """
 
+    run: Any
     binding: Any
     flat: Array
     readings: Array
@@ -84,7 +86,7 @@ class LiveStream:
             try:
                 done = math.isfinite(turn.flat.dot(turn.flat))  # a warning where squares of finite numbers are not
                 if done:
-                    self._predictor.graph.session.run_with_iobinding(turn.binding)
+                    turn.run(turn.binding, None)
             except Exception:  # the long way says what is wrong, or has no such trouble
                 done = False
             if not done:
@@ -133,5 +135,5 @@ def turns_of(graph: GuardedGraph, readings: tuple[int, ...], state: list[Array],
             binding.bind_input(tensor.name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         for tensor, array in zip(graph.tensors.outputs, [written, *new], strict=True):
             binding.bind_output(tensor.name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        turns.append(Turn(binding, flat, x, old, written))
+        turns.append(Turn(*direct_call(graph.session, binding), flat, x, old, written))
     return turns
