@@ -42,7 +42,7 @@ def demo(out: Path) -> None:
     click.echo(parity_table(parity))
     _heading("4  measure", "lstm-edge benchmark exported/demo")
     click.echo(latency_table(benchmark_demo(bundle)))
-    click.echo(f"\nRun: {run}\nBundle: {bundle}\nYour own data: lstm-edge train --help")
+    click.echo(f"\nRun: {run}\nBundle: {bundle}\nYour own data: lstm-edge init FILE")
 
 
 def _heading(title: str, command: str) -> None:
