@@ -1,7 +1,7 @@
 """Progress: of training and of a search a bar on a terminal and a plain line for each epoch or trial elsewhere."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -10,21 +10,19 @@ if TYPE_CHECKING:
     from toolkit.tuning.report import Trial
 
 
-class TrainingProgress:
-    """Shows how training goes, on standard error, so that standard output stays for results.
+class _EpochBar:
+    """A bar for the steps of an epoch, on standard error, so that standard output stays for results.
 
     Args:
-        max_epochs: for the bar's length.
         silent: say nothing; of several processes that train together one speaks.
     """
 
-    def __init__(self, max_epochs: int, *, silent: bool = False) -> None:
-        self._max_epochs = max_epochs
+    def __init__(self, *, silent: bool = False) -> None:
         self._silent = silent
         self._bar = _bar() if sys.stderr.isatty() and not silent else None
         self._task: Any = None
 
-    def __enter__(self) -> "TrainingProgress":
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
         return self
@@ -32,6 +30,35 @@ class TrainingProgress:
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def _move(self, text: str, done: int, total: int) -> None:
+        if self._bar is None:
+            return
+        if self._task is None:
+            self._task = self._bar.add_task(text, total=total)
+        if done == 1:
+            self._bar.reset(self._task, total=total)
+        self._bar.update(self._task, description=text, completed=done, total=total)
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            # A reason may hold brackets, which rich would read as markup.
+            self._bar.console.print(text, highlight=False, markup=False)
+        elif not self._silent:
+            click.echo(text, err=True)
+
+
+class TrainingProgress(_EpochBar):
+    """Shows how training goes.
+
+    Args:
+        max_epochs: for the bar's text.
+        silent: say nothing.
+    """
+
+    def __init__(self, max_epochs: int, *, silent: bool = False) -> None:
+        super().__init__(silent=silent)
+        self._max_epochs = max_epochs
 
     def on_seed(self, seed: int, number: int, total: int) -> None:
         """Says which training begins, where there are several."""
@@ -40,50 +67,26 @@ class TrainingProgress:
 
     def on_batch(self, epoch: int, done: int, total: int, loss: float) -> None:
         """Moves the bar."""
-        if self._bar is None:
-            return
-        text = f"epoch {epoch}/{self._max_epochs}  loss {loss:.4f}"
-        if self._task is None:
-            self._task = self._bar.add_task(text, total=total)
-        if done == 1:
-            self._bar.reset(self._task, total=total)
-        self._bar.update(self._task, description=text, completed=done, total=total)
+        self._move(f"epoch {epoch}/{self._max_epochs}  loss {loss:.4f}", done, total)
 
     def on_epoch(self, record: "EpochRecord") -> None:
         """Prints the epoch's losses."""
-        text = (
+        self._say(
             f"epoch {record.epoch:3d}/{self._max_epochs}  train {record.train_loss:.4f}  validation "
             f"{record.validation_loss:.4f}{' *' if record.best else '  '}  {record.seconds:.1f} s"
         )
-        self._say(text)
-
-    def _say(self, text: str) -> None:
-        if self._bar is None and not self._silent:
-            click.echo(text, err=True)
-        elif self._bar is not None:
-            self._bar.console.print(text, highlight=False)
 
 
-class TuningProgress:
-    """Shows how a search goes, on standard error.
+class TuningProgress(_EpochBar):
+    """Shows how a search goes.
 
     Args:
         trials: how many there are to be.
     """
 
     def __init__(self, trials: int) -> None:
+        super().__init__()
         self._trials, self._number = trials, 0
-        self._bar = _bar() if sys.stderr.isatty() else None
-        self._task: Any = None
-
-    def __enter__(self) -> "TuningProgress":
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def on_begin(self, number: int) -> None:
         """Remembers which trial runs, of those that are to be."""
@@ -91,24 +94,13 @@ class TuningProgress:
 
     def on_batch(self, epoch: int, done: int, total: int, loss: float) -> None:
         """Moves the bar, which is that of an epoch."""
-        if self._bar is None:
-            return
-        text = f"trial {self._number}/{self._trials}  epoch {epoch}  loss {loss:.4f}"
-        if self._task is None:
-            self._task = self._bar.add_task(text, total=total)
-        if done == 1:
-            self._bar.reset(self._task, total=total)
-        self._bar.update(self._task, description=text, completed=done, total=total)
+        self._move(f"trial {self._number}/{self._trials}  epoch {epoch}  loss {loss:.4f}", done, total)
 
     def on_trial(self, trial: "Trial", best: bool) -> None:
         """Prints what became of it."""
         told = trial.reason if trial.value is None else f"{trial.value:.4f}{' *' if best else '  '}"
-        text = f"trial {self._number:3d}/{self._trials}  {trial.outcome:8s}  {trial.seconds:.1f} s  {told}".rstrip()
-        if self._bar is None:
-            click.echo(text, err=True)
-        else:
-            # The reason may hold brackets, which rich would read as markup.
-            self._bar.console.print(text, highlight=False, markup=False)
+        text = f"trial {self._number:3d}/{self._trials}  {trial.outcome:8s}  {trial.seconds:.1f} s  {told}"
+        self._say(text.rstrip())
 
 
 class ParityProgress:
