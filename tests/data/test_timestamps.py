@@ -4,14 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from toolkit.data.timestamps import epoch_microseconds
+from toolkit.data.timestamps import read_times
 from toolkit.errors import DataError
 
 SECOND = 1_700_000_000  # 2023-11-14T22:13:20Z
 
 
 def read(*values, dtype=None):
-    return epoch_microseconds(pl.Series("time", values, dtype), "plant.csv")
+    return read_times(pl.Series("time", values, dtype), "plant.csv").us
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_parquet_times_are_utc_whatever_zone_they_are_shown_in(unit, zone):
     moment = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC if zone else None)
     column = pl.Series("time", [moment]).cast(pl.Datetime(unit, "UTC" if zone else None))
     column = column.dt.convert_time_zone(zone) if zone else column
-    assert epoch_microseconds(column, "plant.parquet").tolist() == [SECOND * 1_000_000]
+    assert read_times(column, "plant.parquet").us.tolist() == [SECOND * 1_000_000]
 
 
 def test_parquet_dates_begin_at_midnight():

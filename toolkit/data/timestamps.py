@@ -43,11 +43,6 @@ class Times:
     zoned: bool
 
 
-def epoch_microseconds(column: pl.Series, file_name: str, form: str | None = None) -> NDArray[np.int64]:
-    """As `read_times`, without word of the zone."""
-    return read_times(column, file_name, form).us
-
-
 def read_times(column: pl.Series, file_name: str, form: str | None = None) -> Times:
     """Microseconds since 1970 for every row.
 

@@ -30,7 +30,6 @@ _DECIMAL_SURE = (
 )
 _MAYBE = r"[+-]?[1-9]\d{{0,2}}{mark}\d{{3}}"
 _THOUSANDS = r"[+-]?[1-9]\d{{0,2}}({mark}\d{{3}}){{2,}}|[+-]?[1-9]\d{{0,2}}({mark}\d{{3}})+{other}\d+"
-_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "blank"}
 _MAGIC = {
     b"PK": "a ZIP archive or Excel workbook",
     b"\x1f\x8b": "a gzip archive",
@@ -68,11 +67,6 @@ class FileSample:
     transposed: bool = False
     decimal: str | None = "."
     decimal_seen: str = ""
-
-    @property
-    def separator_name(self) -> str:
-        """In a word."""
-        return _SEPARATORS[self.separator]
 
 
 def sample_file(path: Path, max_rows: int = SAMPLE_ROWS) -> FileSample:
