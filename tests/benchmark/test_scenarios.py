@@ -1,7 +1,8 @@
 import pytest
 
 from toolkit.benchmark.scenarios import Contender, Scenario, run_scenario
-from toolkit.contract.reports import LatencyReport, report_to_json
+from toolkit.contract.latency_reports import LatencyReport
+from toolkit.contract.reports import report_to_json
 from toolkit.errors import ConfigError, InputError
 
 MS = 1_000_000

@@ -54,7 +54,7 @@ def test_benchmark_measures_both_contenders_and_says_why_not_cuda(cli: Cli, smal
     result = cli("benchmark", small_bundle, "--batch", 1, "--batch", 2, "--seconds", 0.1, "--json", "-")
     assert result.status == 0
     report = json.loads(result.out)
-    assert report["schema"] == "latency/1"
+    assert report["schema"] == "latency/2"
     assert {row["contender"] for row in report["rows"]} == {"torch", "onnxruntime"}
     assert {(row["graph"], row["batch"]) for row in report["rows"]} == {
         (graph, batch) for graph in ("windowed", "streaming") for batch in (1, 2)

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from toolkit.contract.latency_reports import LatencyReport, LatencyRow
 from toolkit.contract.parity_reports import Divergence, ParityCase, ParityReport, ParitySummary
-from toolkit.contract.reports import Errors, LatencyReport, LatencyRow, Scores, TrainingReport, report_to_json
+from toolkit.contract.reports import Errors, Scores, TrainingReport, report_to_json
 
 ERRORS = Errors(1.0, 0.5)
 SCORES = Scores(ERRORS, ERRORS, {"OT": ERRORS})
@@ -23,6 +24,10 @@ CASE_ADDED = "tolerance problem pool threads optimisation"
 ROW_KEYS = (
     "scenario contender graph provider precision batch sequence threads count p50_ms p90_ms p99_ms max_ms "
     "throughput_per_s cpu_s_per_1000 rss_mb ratio_to_torch"
+)
+ROW_ADDED = (
+    "p999_ms mean_ms intervals_ms ratio_interval variation noisy block_medians_ms rate_hz peak_rss_mb copy_in_ms "
+    "copy_out_ms compute_ms options"
 )
 
 
@@ -60,9 +65,9 @@ def test_parity_report_has_these_keys():
 
 def test_latency_report_has_these_keys():
     report = written(LATENCY)
-    assert report.keys() == keys("schema rows environment notes")
-    assert report["schema"] == "latency/1"
-    assert report["rows"][0].keys() == keys(ROW_KEYS)
+    assert report.keys() == keys("schema rows environment notes bundle cold capacities crossovers")
+    assert report["schema"] == "latency/2"
+    assert report["rows"][0].keys() == keys(ROW_KEYS, ROW_ADDED)
     assert report["rows"][0]["rss_mb"] is None
 
 

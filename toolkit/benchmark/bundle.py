@@ -10,9 +10,9 @@ from toolkit.benchmark.scenarios import Contender, Scenario, run_scenario
 from toolkit.benchmark.timing import Clock, SystemClock
 from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import GraphName, SizeLimits
+from toolkit.contract.latency_reports import LatencyReport, LatencyRow
 from toolkit.contract.manifest import GOLDEN
 from toolkit.contract.model_spec import LARGEST
-from toolkit.contract.reports import LatencyReport, LatencyRow
 from toolkit.errors import ConfigError
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.environment import environment, usable_cores

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from toolkit.benchmark.statistics import median_ratio, summarise
 from toolkit.benchmark.timing import Clock, Measurement, measure_in_turns, warm_up
-from toolkit.contract.reports import LatencyRow
+from toolkit.contract.latency_reports import LatencyRow
 from toolkit.errors import InputError
 
 TORCH = "torch"

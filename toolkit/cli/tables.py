@@ -5,8 +5,9 @@ from statistics import mean, stdev
 from toolkit.cli.class_tables import class_evaluation_table, class_training_table
 from toolkit.cli.console import table
 from toolkit.contract.class_reports import ClassEvaluationReport, ClassTrainingReport
+from toolkit.contract.latency_reports import LatencyReport, LatencyRow
 from toolkit.contract.manifest import BundleManifest
-from toolkit.contract.reports import Errors, EvaluationReport, IntervalScores, LatencyReport, LatencyRow, TrainingReport
+from toolkit.contract.reports import Errors, EvaluationReport, IntervalScores, TrainingReport
 
 
 def training_table(report: TrainingReport | ClassTrainingReport) -> str:

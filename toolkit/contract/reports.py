@@ -164,56 +164,6 @@ class EvaluationReport:
     schema: str = "evaluation/1"
 
 
-@dataclass(frozen=True)
-class LatencyRow:
-    """One contender in one scenario; a figure that a scenario does not give is None.
-
-    Attributes:
-        scenario: `single` (one request after another), `bulk` (batch above 1), `stream` (one step).
-        contender: `torch` or `onnxruntime`.
-        graph: `windowed` or `streaming`.
-        provider: execution provider, `cpu` for torch.
-        precision: of the weights.
-        batch: series in a call.
-        sequence: samples in a call.
-        threads: within one operator.
-        count: timed calls.
-        p50_ms: median, then other percentiles and the maximum, per call.
-        throughput_per_s: series (windowed) or samples (streaming) per second at the median.
-        cpu_s_per_1000: processor seconds per 1,000 calls.
-        rss_mb: resident memory.
-        ratio_to_torch: torch's time over this contender's: the median over rounds of the ratio within a round.
-    """
-
-    scenario: str
-    contender: str
-    graph: str
-    provider: str
-    precision: str
-    batch: int
-    sequence: int
-    threads: int
-    count: int
-    p50_ms: float | None
-    p90_ms: float | None
-    p99_ms: float | None
-    max_ms: float | None
-    throughput_per_s: float | None
-    cpu_s_per_1000: float | None
-    rss_mb: float | None
-    ratio_to_torch: float | None
-
-
-@dataclass(frozen=True)
-class LatencyReport:
-    """The benchmark runner's report; `notes` holds what was not measured and why."""
-
-    rows: tuple[LatencyRow, ...]
-    notes: tuple[str, ...]
-    environment: dict[str, Any]
-    schema: str = "latency/1"
-
-
 def report_to_json(report: object) -> str:
     """The report as JSON text; infinity and NaN, which JSON does not have, become null."""
     return json.dumps(_finite(encode(report)), indent=2, allow_nan=False) + "\n"

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from toolkit.benchmark.bundle import BenchmarkPlan, benchmark_bundle
 from toolkit.benchmark.scenarios import TORCH, Contender
+from toolkit.contract.latency_reports import LatencyReport
 from toolkit.contract.manifest import WEIGHTS
-from toolkit.contract.reports import LatencyReport
 from toolkit.model.torch_graph import TorchGraph
 from toolkit.parity.bundle import graphs_of_bundle
 from toolkit.runtime.bundle import Bundle

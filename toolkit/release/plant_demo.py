@@ -4,7 +4,7 @@ from pathlib import Path
 
 from toolkit import atomic_files
 from toolkit.benchmark.bundle import BenchmarkPlan
-from toolkit.contract.reports import LatencyReport
+from toolkit.contract.latency_reports import LatencyReport
 from toolkit.data.config import DataConfig
 from toolkit.data.plant_files import write_plant
 from toolkit.parity.contender import benchmark_beside_torch
