@@ -16,8 +16,9 @@ from toolkit.export import export_graph
 from toolkit.model import MultivariateLSTM
 from toolkit.model.torch_graph import torch_graphs
 from toolkit.runtime.bound_calls import LARGEST, SHAPES_KEPT
+from toolkit.runtime.guarded_graph import GuardedGraph
 from toolkit.runtime.live_stream import LiveStream
-from toolkit.runtime.predictors import GuardedGraph, StreamingPredictor, WindowedPredictor
+from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
 from toolkit.runtime.session import create_session
 
 CENTRE, SPREAD = np.float32([60, 101_325]), np.float32([5, 50])

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from toolkit.contract.graph_io import ForecasterShape, GraphSignature, SizeLimits, TensorSpec, signature
 from toolkit.errors import InputError
 from toolkit.runtime.bundle import load_bundle
-from toolkit.runtime.predictors import GuardedGraph, StreamingPredictor, WindowedPredictor
+from toolkit.runtime.guarded_graph import GuardedGraph
+from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
 
 CHANNELS, LAYERS, HIDDEN = 2, 1, 8
 

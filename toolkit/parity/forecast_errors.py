@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from toolkit.contract.graph_io import GraphSignature
 from toolkit.parity.held_out import HeldOut
 from toolkit.parity.inputs import Feed
-from toolkit.runtime.predictors import GuardedGraph
+from toolkit.runtime.guarded_graph import GuardedGraph
 from toolkit.runtime.stream import run_in_pieces
 
 MAX_STREAM_CALLS = 8192

@@ -13,7 +13,7 @@ from toolkit.parity.cases import ORDINARY
 from toolkit.parity.inputs import Feed, InputSource
 from toolkit.parity.reference import references
 from toolkit.runtime.golden_case import GoldenCase
-from toolkit.runtime.predictors import GuardedGraph
+from toolkit.runtime.guarded_graph import GuardedGraph
 
 OTHER_CPU = 4.0
 """How much further than parity's tolerance another processor's rounding may lead."""

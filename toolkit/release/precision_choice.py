@@ -13,7 +13,7 @@ from toolkit.contract.graph_entry import GraphEntry, Precision
 from toolkit.contract.manifest import Candidate
 from toolkit.parity.forecast_errors import Errors, Loss, growth, mean_errors, scored_windows
 from toolkit.parity.held_out import HeldOut
-from toolkit.runtime.predictors import GuardedGraph
+from toolkit.runtime.guarded_graph import GuardedGraph
 from toolkit.runtime.session import create_session
 
 MAX_ACCURACY_LOSS = 0.01

@@ -9,7 +9,7 @@ from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.graph_io import figure_axis
 from toolkit.release.golden_vectors import variant_tolerances
 from toolkit.runtime.golden_case import GoldenCase
-from toolkit.runtime.predictors import GuardedGraph
+from toolkit.runtime.guarded_graph import GuardedGraph
 
 
 def golden_error(graph: GuardedGraph, cases: Sequence[GoldenCase]) -> float | None:

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnxruntime
@@ -12,10 +12,13 @@ import onnxruntime
 from toolkit.contract.graph_entry import GraphEntry, Precision
 from toolkit.contract.graph_io import GraphName, GraphSignature
 from toolkit.contract.manifest import MANIFEST, BundleManifest, manifest_from_json
-from toolkit.errors import BundleError
+from toolkit.errors import BundleError, ConfigError
+from toolkit.runtime.bulk import BulkPredictor
 from toolkit.runtime.bundle_graphs import check_graph_file, check_tensors
+from toolkit.runtime.environment import usable_cores
+from toolkit.runtime.guarded_graph import GuardedGraph
 from toolkit.runtime.onnx_compatibility import reads
-from toolkit.runtime.predictors import GuardedGraph, StreamingPredictor, WindowedPredictor
+from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
 from toolkit.runtime.session import Session, SessionPolicy, create_session
 
 MAX_MANIFEST_BYTES = 1 << 20
@@ -80,19 +83,45 @@ class Bundle:
 
     def guarded(self, entry: GraphEntry, policy: SessionPolicy | None = None) -> GuardedGraph:
         """That graph in that precision behind its guards."""
-        return GuardedGraph(self.open(entry, policy), entry.signature, entry.limits, entry.one_series)
+        session = self.open(entry, policy)
+        return GuardedGraph(session, entry.signature, entry.limits, entry.one_series, splits=not entry.mixes_series)
 
     def windowed(self, policy: SessionPolicy | None = None, precision: Precision | None = None) -> WindowedPredictor:
         """A predictor for windows."""
         entry = self.manifest.graph("windowed", precision)
-        session = self.open(entry, policy)
-        return WindowedPredictor(session, entry.signature, entry.limits, one_series=entry.one_series)
+        return WindowedPredictor.of(self.guarded(entry, policy))
 
     def streaming(self, policy: SessionPolicy | None = None, precision: Precision | None = None) -> StreamingPredictor:
         """A predictor that carries a state."""
         entry = self.manifest.graph("streaming", precision)
-        session = self.open(entry, policy)
-        return StreamingPredictor(session, entry.signature, entry.limits, one_series=entry.one_series)
+        return StreamingPredictor.of(self.guarded(entry, policy))
+
+    def bulk(
+        self, policy: SessionPolicy | None = None, precision: Precision | None = None, cores: int | None = None
+    ) -> BulkPredictor:
+        """A predictor for many windows, with a session for each core; it is closed after use.
+
+        Args:
+            policy: of each session, which has one thread.
+            precision: None means the preferred one.
+            cores: None means all that this process may use.
+
+        Raises:
+            BundleError: as `session`, or a graph whose answer for one series depends on the others in its call.
+            ConfigError: more cores than this process may use.
+        """
+        entry = self.manifest.graph("windowed", precision)
+        usable = usable_cores()
+        if cores is not None and not 1 <= cores <= usable:
+            raise ConfigError("cores", got=cores, allowed=f"1 to {usable}, this machine's")
+        if entry.mixes_series:
+            raise BundleError(
+                f"{entry.file} cannot be run in chunks: the answer for one series depends on the others in its call",
+                fix="use the windowed predictor",
+            )
+        policy = replace(policy or SessionPolicy(), threads=1)
+        graphs = [self.guarded(entry, policy) for _ in range(cores or usable)]
+        return BulkPredictor(graphs, window_length=self.manifest.window_length)
 
 
 def load_bundle(folder: Path) -> Bundle:

@@ -13,7 +13,7 @@ from toolkit.errors import BundleError, GoldenError, InputError
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.golden_case import GoldenCase
 from toolkit.runtime.golden_manifest import allowed_of, check_series, check_sizes, check_states, check_tolerances
-from toolkit.runtime.predictors import GuardedGraph, check_feed
+from toolkit.runtime.guarded_graph import GuardedGraph, check_feed
 from toolkit.runtime.session import SessionPolicy
 
 Array = NDArray[np.float32]

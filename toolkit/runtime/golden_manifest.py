@@ -9,7 +9,7 @@ from toolkit.contract.graph_entry import GraphEntry, Precision
 from toolkit.contract.graph_io import GraphSignature, TensorSpec, figure_axis
 from toolkit.errors import BundleError
 from toolkit.runtime.golden_case import GoldenCase
-from toolkit.runtime.predictors import Array, Feed, GuardedGraph
+from toolkit.runtime.guarded_graph import Array, Feed, GuardedGraph
 from toolkit.runtime.stream import part_of, run_in_pieces
 
 LARGEST_PART: Mapping[Precision, float] = {"fp32": 1 / 50, "fp16": 1 / 4, "int8": 1 / 2}

@@ -8,12 +8,28 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from toolkit.runtime.bound_calls import FLOAT32, Array, Buffers, direct_call
-from toolkit.runtime.predictors import GuardedGraph, StreamingPredictor
+from toolkit.runtime.guarded_graph import GuardedGraph
+
+
+class Streaming(Protocol):
+    """What a stream needs of the predictor of its graph."""
+
+    graph: GuardedGraph
+
+    @property
+    def ordered(self) -> bool:
+        """Whether readings and answer come first and the states after them, in one order."""
+
+    def zero_state(self, batch: int) -> dict[str, Array]:
+        """The state before the first sample."""
+
+    def advance(self, x: Array, state: Mapping[str, Array], **others: Array) -> tuple[Array, dict[str, Array]]:
+        """Takes new samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +63,7 @@ class LiveStream:
         state: to begin with; it is copied.
     """
 
-    def __init__(self, predictor: StreamingPredictor, state: Mapping[str, Array]) -> None:
+    def __init__(self, predictor: Streaming, state: Mapping[str, Array]) -> None:
         self._predictor = predictor
         self._state = {name: np.array(array) for name, array in state.items()}
         self._turns: list[Turn] = []

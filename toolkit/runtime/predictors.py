@@ -1,97 +1,19 @@
-"""Predictors: a graph behind guards.
-
-onnxruntime aborts the process on a batch of 0, zeroes the state on a sequence of 0, and answers a NaN with a finite,
-wrong forecast. Nothing reaches it unchecked.
-
-A shape that comes again runs on bound buffers (see `bound_calls`). It passed the guards before, which look at nothing
-but names, types, sizes and whether the numbers are finite: the last alone is left to look at. What this quick way does
-not know for good goes the long one, which says what is wrong.
-"""
+"""Predictors: a window in and an answer out, or new samples and a state."""
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, SizeLimits, TensorSpec
+from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, SizeLimits
 from toolkit.errors import InputError
-from toolkit.runtime.bound_calls import BoundCalls
-from toolkit.runtime.session import Session, run_session
-from toolkit.runtime.stream import part_of
+from toolkit.runtime.asset_streams import AssetStreams
+from toolkit.runtime.guarded_graph import Array, GuardedGraph, State
+from toolkit.runtime.session import Session
 
-Array = NDArray[np.float32]
-State = Mapping[str, Array]
-Feed = Mapping[str, Array]
-
-
-@dataclass(frozen=True)
-class GuardedGraph:
-    """Any graph: named arrays in, named arrays out.
-
-    Attributes:
-        session: of the graph.
-        tensors: the graph's signature.
-        limits: which sizes the graph takes.
-        one_series: run one series at a time. In int8 a tensor has one scale: an outlier in one series would shift the
-            answers of all that share its call.
-    """
-
-    session: Session
-    tensors: GraphSignature
-    limits: SizeLimits = ANY_SIZE
-    one_series: bool = False
-
-    def run(self, feed: Feed) -> dict[str, Array]:
-        """All outputs by name.
-
-        Args:
-            feed: float32 arrays by the names of the inputs, axes as in the signature.
-
-        Raises:
-            InputError: a missing array, a wrong type or shape, sizes that contradict each other or are too small, or a
-                value that is not finite.
-        """
-        answers = self.bound.run([feed.get(name) for name in self._given]) if len(feed) == len(self._given) else None
-        if answers is not None:
-            return dict(zip(self._got, answers, strict=True))
-        sizes = check_feed(feed, self.tensors, self.limits)
-        batch = self.tensors.batch_axis
-        if not self.one_series or batch is None or sizes[batch] == 1:
-            return dict(zip(self._got, self._run_checked(feed), strict=True))
-        series = [self._run_checked(self._series(feed, number)) for number in range(sizes[batch])]
-        return {
-            tensor.name: np.concatenate(parts, axis=tensor.axes.index(batch)) if batch in tensor.axes else parts[0]
-            for tensor, *parts in zip(self.tensors.outputs, *series, strict=True)
-        }
-
-    @functools.cached_property
-    def bound(self) -> BoundCalls:
-        """The quick way, of shapes that came before."""
-        return BoundCalls(self.session, self.tensors)
-
-    @functools.cached_property
-    def _given(self) -> list[str]:
-        return [tensor.name for tensor in self.tensors.inputs]
-
-    @functools.cached_property
-    def _got(self) -> list[str]:
-        return [tensor.name for tensor in self.tensors.outputs]
-
-    def _run_checked(self, feed: Feed) -> list[Array]:
-        """The outputs for inputs that passed the guards."""
-        arrays = [feed[name] for name in self._given]
-        answers = self.bound.run(arrays)
-        if answers is None:
-            answers = run_session(self.session, dict(zip(self._given, arrays, strict=True)), self._got)
-            self.bound.learn(arrays, answers)
-        return answers
-
-    def _series(self, feed: Feed, number: int) -> dict[str, Array]:
-        """The arrays of one series, its batch axis kept."""
-        batch = self.tensors.batch_axis
-        return {t.name: part_of(feed[t.name], t, batch, number, number + 1) for t in self.tensors.inputs}
+ONE_ASSET = ("",)
+"""Who has but one need not name it."""
 
 
 class _Predictor:
@@ -104,6 +26,13 @@ class _Predictor:
         one_series: bool = False,
     ) -> None:
         self.graph = GuardedGraph(session, tensors, limits, one_series)
+
+    @classmethod
+    def of(cls, graph: GuardedGraph) -> Self:
+        """A predictor of a graph behind its guards."""
+        predictor = cls.__new__(cls)
+        predictor.graph = graph
+        return predictor
 
 
 class WindowedPredictor(_Predictor):
@@ -145,6 +74,33 @@ class StreamingPredictor(_Predictor):
         limits: which sizes the graph takes.
         one_series: see `GuardedGraph`.
     """
+
+    @functools.cached_property
+    def streams(self) -> AssetStreams:
+        """The states of the assets that `step` has met."""
+        return AssetStreams(self)
+
+    def step(self, x: Array, assets: Sequence[Hashable] = ONE_ASSET, *, reuse: bool = False) -> Array:
+        """Takes new samples of some assets, whose states are kept here from one step to the next.
+
+        Assets that come together again, in the same order, run on two buffers of states in turns: nothing but the
+        answer is allocated. Steps of several threads come one after the other, as a state must.
+
+        Args:
+            x: raw readings, float32 `[batch, sequence, channels]` (or time-major, as the graph was exported).
+            assets: whose samples these are, one for each series; an asset that is new begins with a state of zeros.
+                A tuple is taken as it is.
+            reuse: give the answer in memory that the next step of these assets overwrites, so that nothing is
+                allocated at all.
+
+        Returns:
+            Raw forecasts, float32 `[batch, sequence, horizon, targets]`.
+
+        Raises:
+            InputError: a wrong type, shape or a value that is not finite, or not one asset for each series. All states
+                stay as they were.
+        """
+        return self.streams.step(x, assets, reuse=reuse)
 
     @functools.cached_property
     def _states(self) -> tuple[str, ...]:
@@ -190,67 +146,3 @@ class StreamingPredictor(_Predictor):
         states = {name: state[name] for name in tensors.states}
         outputs = self.graph.run({tensors.data[0].name: x, **others, **states})
         return outputs[tensors.answers[0].name], {given: outputs[new] for given, new in tensors.states.items()}
-
-
-def check_feed(feed: Feed, tensors: GraphSignature, limits: SizeLimits) -> dict[str, int]:
-    """Refuses inputs that onnxruntime must not see.
-
-    Returns:
-        The sizes of the symbolic axes.
-
-    Raises:
-        InputError: see `GuardedGraph.run`.
-    """
-    if feed.keys() != tensors.input_names:
-        names = [tensor.name for tensor in tensors.inputs]
-        wrong = [name for name in names if name not in feed] + [name for name in feed if name not in names]
-        raise InputError(f"the inputs {'lack' if wrong[0] in names else 'hold'} {wrong[0]}", allowed=", ".join(names))
-    sizes: dict[str, int] = {}
-    for tensor in tensors.inputs:
-        for axis, size in check_array(feed[tensor.name], tensor).items():
-            if sizes.setdefault(axis, size) != size:
-                raise InputError(f"the inputs hold different sizes of {axis}", got=f"{sizes[axis]} and {size}")
-    for axis, least in limits.least.items():
-        if sizes[axis] < least:
-            first = next(tensor.name for tensor in tensors.inputs if axis in tensor.axes)
-            raise InputError(f"{first} is too short", got=f"{axis} {sizes[axis]}", allowed=f"{least} or more")
-    for axis, most in limits.most.items():
-        if sizes[axis] > most:
-            first = next(tensor.name for tensor in tensors.inputs if axis in tensor.axes)
-            raise InputError(f"{first} is too long", got=f"{axis} {sizes[axis]}", allowed=f"at most {most}")
-    return sizes
-
-
-def check_array(array: Array, tensor: TensorSpec) -> dict[str, int]:
-    """Refuses an array that onnxruntime must not see.
-
-    Returns:
-        The sizes of the symbolic axes.
-
-    Raises:
-        InputError: not a float32 array, a wrong rank or size, an empty axis, or a value that is not finite.
-    """
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-        got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise InputError(f"{tensor.name} has the wrong type", got=got, allowed="a float32 array")
-    sizes: dict[str, int] = {}
-    fits = len(array.shape) == len(tensor.axes)
-    for size, axis in zip(array.shape, tensor.axes, strict=False):
-        if isinstance(axis, str):
-            sizes[axis] = size
-        elif size != axis:
-            fits = False
-    if not fits:
-        allowed = f"[{', '.join(map(str, tensor.axes))}]"
-        raise InputError(f"{tensor.name} has the wrong shape", got=list(array.shape), allowed=allowed)
-    if 0 in sizes.values():
-        axis = next(axis for axis, size in sizes.items() if size == 0)
-        raise InputError(f"{tensor.name} is empty", got=f"{axis} 0", allowed=f"{axis} of 1 or more")
-    if not np.isfinite(array).all():
-        place = np.argwhere(~np.isfinite(array))[0].tolist()
-        raise InputError(
-            f"{tensor.name} holds a value that is not finite",
-            got=f"{array[tuple(place)]} at {place}",
-            allowed="finite numbers",
-        )
-    return sizes

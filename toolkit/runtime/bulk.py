@@ -1,0 +1,194 @@
+"""Many windows at once: in chunks, on one single-threaded session for each core.
+
+No threads have to meet at every step: each takes the next chunk when it has done its last.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.contract.graph_io import TensorSpec
+from toolkit.errors import ConfigError, InputError
+from toolkit.runtime.chunks import WORTH_SHARING, chunk_bounds, series_in_a_call
+from toolkit.runtime.guarded_graph import Array, GuardedGraph
+from toolkit.runtime.stream import part_of
+
+Part = Callable[[int, int], Array]
+"""The windows from one number to another."""
+
+
+class BulkPredictor:
+    """Windows in, answers out, as `WindowedPredictor`; any number of them.
+
+    Args:
+        graphs: the same windowed graph in a session of its own for each core.
+        chunk: series in a call; None means what `series_in_a_call` says.
+        window_length: of `predict_windows` where it is not told.
+
+    Raises:
+        InputError: a graph with further inputs, or without a batch axis, which cannot be cut into chunks.
+        ConfigError: a chunk that is not 1 or more.
+    """
+
+    def __init__(
+        self, graphs: Sequence[GuardedGraph], chunk: int | None = None, window_length: int | None = None
+    ) -> None:
+        tensors, limits = graphs[0].tensors, graphs[0].limits
+        if len(tensors.inputs) != 1 or tensors.batch_axis is None:
+            got = ", ".join(f"{tensor.name} [{', '.join(map(str, tensor.axes))}]" for tensor in tensors.inputs)
+            raise InputError("a graph for bulk", got=got, allowed="one input, with a batch axis")
+        if chunk is not None and chunk < 1:
+            raise ConfigError("chunk", got=chunk, allowed="1 or more")
+        self._graphs, self._window_length = tuple(graphs), window_length
+        self._tensor, self._tensors, self._batch = tensors.inputs[0], tensors, tensors.batch_axis
+        self._axis = self._tensor.axes.index(self._batch)
+        self._chunk, self._limits = chunk, limits
+        self._pool = ThreadPoolExecutor(len(self._graphs), "bulk")
+        self._one_at_a_time = threading.Lock()
+
+    @property
+    def cores(self) -> int:
+        """Sessions that work at the same time."""
+        return len(self._graphs)
+
+    def predict(self, x: Array) -> Array:
+        """Answers a batch of windows of any size.
+
+        Args:
+            x: raw readings, float32 `[batch, sequence, channels]` (or time-major, as the graph was exported).
+
+        Returns:
+            The first answer: raw forecasts, float32 `[batch, horizon, targets]`, or logits `[batch, classes]`.
+
+        Raises:
+            InputError: a wrong type, shape or a value that is not finite; nothing is answered then.
+        """
+        return self.run(x)[self._tensors.answers[0].name]
+
+    def predict_windows(self, readings: Array, starts: NDArray[np.integer[Any]], length: int | None = None) -> Array:
+        """Answers windows of a table, each cut out only when it is its turn.
+
+        Args:
+            readings: raw, float32 `[rows, channels]`.
+            starts: the first row of each window.
+            length: rows of each window; None means the model's own.
+
+        Returns:
+            As `predict`.
+
+        Raises:
+            InputError: as `predict`, or a window that does not lie within the rows.
+        """
+        return self.run_windows(readings, starts, length)[self._tensors.answers[0].name]
+
+    def run(self, x: Array) -> dict[str, Array]:
+        """All answers by name; otherwise as `predict`."""
+        if not isinstance(x, np.ndarray) or x.ndim < 2 or 0 in x.shape or x.shape[self._axis] < WORTH_SHARING:
+            return self._graphs[0].run({self._tensor.name: x})  # a small one, or one that the guards refuse
+        samples = x.shape[1 - self._axis]
+        return self._answers(
+            x.shape[self._axis], samples, lambda start, stop: part_of(x, self._tensor, self._batch, start, stop)
+        )
+
+    def run_windows(
+        self, readings: Array, starts: NDArray[np.integer[Any]], length: int | None = None
+    ) -> dict[str, Array]:
+        """All answers by name; otherwise as `predict_windows`."""
+        length = length or self._window_length or 0
+        _check_windows(readings, starts, length)
+        rows = np.arange(length)
+
+        def windows(start: int, stop: int) -> Array:
+            places = starts[start:stop, np.newaxis] + rows  # [batch, sequence]
+            return readings[places if self._axis == 0 else np.ascontiguousarray(places.T)]
+
+        return self._answers(starts.size, length, windows)
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _answers(self, series: int, samples: int, part: Part) -> dict[str, Array]:
+        """All chunks; each core takes the next one when it has done its last."""
+        with self._one_at_a_time:
+            bounds = self._bounds(series, samples)
+            gathered = _Gathered(self._tensors.outputs, self._batch, bounds)
+            futures = [self._pool.submit(self._work, graph, gathered, part) for graph in self._graphs]
+            try:
+                for future in futures:
+                    future.result()
+            finally:
+                gathered.stop()
+            return gathered.whole
+
+    def _bounds(self, series: int, samples: int) -> list[int]:
+        chunk = self._limits.clipped(self._batch, self._chunk or series_in_a_call(samples))
+        return chunk_bounds(series, chunk, self._limits.at_least(self._batch), self.cores)
+
+    def _work(self, graph: GuardedGraph, gathered: "_Gathered", part: Part) -> None:
+        try:
+            for start, stop in gathered.open_chunks():
+                gathered.put(start, stop, graph.run({self._tensor.name: part(start, stop)}))
+        except BaseException:
+            gathered.stop()
+            raise
+
+
+class _Gathered:
+    """Chunks that are still to be done, and the answers of those that are."""
+
+    def __init__(self, outputs: Sequence[TensorSpec], batch: str, bounds: Sequence[int]) -> None:
+        self._axes = {tensor.name: tensor.axes.index(batch) for tensor in outputs if batch in tensor.axes}
+        self._waiting = itertools.pairwise(bounds)
+        self._series = bounds[-1]
+        self._lock = threading.Lock()
+        self.whole: dict[str, Array] = {}
+
+    def open_chunks(self) -> Iterator[tuple[int, int]]:
+        while True:
+            with self._lock:
+                chunk = next(self._waiting, None)
+            if chunk is None:
+                return
+            yield chunk
+
+    def stop(self) -> None:
+        """No further chunk is begun."""
+        with self._lock:
+            self._waiting = itertools.pairwise(())
+
+    def put(self, start: int, stop: int, answers: dict[str, Array]) -> None:
+        with self._lock:
+            for name, answer in answers.items():
+                if name not in self.whole:
+                    self.whole[name] = self._room(name, answer)
+        for name, answer in answers.items():
+            if name in self._axes:
+                self.whole[name][(slice(None),) * self._axes[name] + (slice(start, stop),)] = answer
+
+    def _room(self, name: str, answer: Array) -> Array:
+        if name not in self._axes:
+            return answer
+        axis = self._axes[name]
+        return np.empty((*answer.shape[:axis], self._series, *answer.shape[axis + 1 :]), answer.dtype)
+
+
+def _check_windows(readings: Array, starts: NDArray[np.integer[Any]], length: int) -> None:
+    if readings.ndim != 2 or starts.ndim != 1 or not starts.size or length < 1:
+        got = f"{starts.size} windows of {length} rows of {list(readings.shape)}"
+        raise InputError("windows of a table", got=got, allowed="1 or more of 1 or more, of [rows, channels]")
+    first, last = int(starts.min()), int(starts.max()) + length
+    if first < 0 or last > len(readings):
+        raise InputError("a window leaves the table", got=f"rows {first} to {last}", allowed=f"0 to {len(readings)}")
