@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,14 +19,17 @@ import numpy as np
 import onnxruntime
 
 from toolkit.contract.graph_io import GraphSignature
-from toolkit.runtime.live_stream import LiveStream
+from toolkit.runtime.bulk import BulkPredictor
+from toolkit.runtime.environment import usable_cores
+from toolkit.runtime.guarded_graph import GuardedGraph
+from toolkit.runtime.layer_states import open_layers
 from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
 from toolkit.runtime.session import create_session
 
 BLOCK_S, PAUSE_S = 0.05, 0.02
 LEAD_IN = 20
 """Calls of a block that are not counted: the neighbour had the cache, and the pause let the clock rest."""
-WAYS = ("torch_default", "ours_predictor", "ours_live")
+WAYS = ("torch_default", "ours_predictor", "ours_live", "ours_bulk")
 
 _loaded: dict[str, Callable[[], object]] = {}
 """The one call that this process makes."""
@@ -62,15 +66,17 @@ def call_of(work: Work) -> Callable[[], object]:
             path.write_bytes(work.content)
             session = onnxruntime.InferenceSession(path)
         return lambda: session.run(None, work.feed)
+    if work.way == "ours_bulk":
+        graphs = [GuardedGraph(create_session(work.content), work.tensors) for _ in range(usable_cores())]
+        return partial(BulkPredictor(graphs).predict, x)
     session = create_session(work.content)
     if not work.tensors.states:
-        windowed = WindowedPredictor(session, work.tensors)
-        return lambda: windowed.predict(x)
-    streaming = StreamingPredictor(session, work.tensors)
+        return partial(WindowedPredictor.of(GuardedGraph(session, work.tensors, splits=True)).predict, x)
+    layers = partial(open_layers, work.content, work.tensors, None)
+    streaming = StreamingPredictor.of(GuardedGraph(session, work.tensors, layers=layers))
     state = {name: work.feed[name] for name in work.tensors.states}
     if work.way == "ours_live":
-        live = LiveStream(streaming, state)
-        return lambda: live.step(x)
+        return partial(streaming.step, x)
     return lambda: streaming.advance(x, state)
 
 

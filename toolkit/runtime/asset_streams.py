@@ -47,7 +47,10 @@ class AssetStreams:
             live = self._live.get(group)
             if live is None:
                 return self._first_step(x, group)
-            return live.step(x, reuse=reuse)
+            answer = live.quick(x)
+            if answer is None:
+                return live.step_alone(x, reuse)
+            return answer if reuse else answer.copy()
 
     def state_of(self, asset: Hashable) -> dict[str, Array]:
         """A copy of an asset's state, its batch axis kept; zeros before its first sample."""

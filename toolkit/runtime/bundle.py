@@ -4,22 +4,27 @@ import errno
 import hashlib
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnxruntime
 
+from toolkit.contract.frozen import dataclass
 from toolkit.contract.graph_entry import GraphEntry, Precision
 from toolkit.contract.graph_io import GraphName, GraphSignature
 from toolkit.contract.manifest import MANIFEST, BundleManifest, manifest_from_json
 from toolkit.errors import BundleError, ConfigError
-from toolkit.runtime.bulk import BulkPredictor
 from toolkit.runtime.bundle_graphs import check_graph_file, check_tensors
-from toolkit.runtime.environment import usable_cores
 from toolkit.runtime.guarded_graph import GuardedGraph
+from toolkit.runtime.layer_states import open_layers
 from toolkit.runtime.onnx_compatibility import reads
 from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
-from toolkit.runtime.session import Session, SessionPolicy, create_session
+from toolkit.runtime.session import CPU, Session, SessionPolicy, create_session
+
+if TYPE_CHECKING:
+    from toolkit.runtime.bulk import BulkPredictor
 
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 30
@@ -75,7 +80,10 @@ class Bundle:
         Raises:
             BundleError: as `session`.
         """
-        session = create_session(self.read(entry.file), policy, entry.file)
+        return self._opened(entry, self.read(entry.file), policy)
+
+    def _opened(self, entry: GraphEntry, content: bytes, policy: SessionPolicy | None) -> Session:
+        session = create_session(content, policy, entry.file)
         # onnxruntime works out shapes of its own, and they may be others than the file declares.
         sides = session.get_inputs(), session.get_outputs()
         check_tensors(entry, *([(value.name, value.shape) for value in side] for side in sides))
@@ -83,8 +91,14 @@ class Bundle:
 
     def guarded(self, entry: GraphEntry, policy: SessionPolicy | None = None) -> GuardedGraph:
         """That graph in that precision behind its guards."""
-        session = self.open(entry, policy)
-        return GuardedGraph(session, entry.signature, entry.limits, entry.one_series, splits=not entry.mixes_series)
+        content = self.read(entry.file)
+        session = self._opened(entry, content, policy)
+        layers = None
+        if entry.name == "streaming" and session.get_providers() == [CPU]:
+            layers = partial(open_layers, content, entry.signature, policy)
+        return GuardedGraph(
+            session, entry.signature, entry.limits, entry.one_series, splits=not entry.mixes_series, layers=layers
+        )
 
     def windowed(self, policy: SessionPolicy | None = None, precision: Precision | None = None) -> WindowedPredictor:
         """A predictor for windows."""
@@ -98,7 +112,7 @@ class Bundle:
 
     def bulk(
         self, policy: SessionPolicy | None = None, precision: Precision | None = None, cores: int | None = None
-    ) -> BulkPredictor:
+    ) -> "BulkPredictor":
         """A predictor for many windows, with a session for each core; it is closed after use.
 
         Args:
@@ -110,6 +124,10 @@ class Bundle:
             BundleError: as `session`, or a graph whose answer for one series depends on the others in its call.
             ConfigError: more cores than this process may use.
         """
+        # Only here: thread pools and a look at the machine are no part of a gateway's start.
+        from toolkit.runtime.bulk import BulkPredictor  # noqa: PLC0415
+        from toolkit.runtime.environment import usable_cores  # noqa: PLC0415
+
         entry = self.manifest.graph("windowed", precision)
         usable = usable_cores()
         if cores is not None and not 1 <= cores <= usable:

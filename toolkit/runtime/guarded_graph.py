@@ -10,7 +10,7 @@ not know for good goes the long one, which says what is wrong.
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, SizeLimits, Tens
 from toolkit.errors import InputError
 from toolkit.runtime.bound_calls import BoundCalls
 from toolkit.runtime.chunks import chunk_bounds, series_in_a_call
+from toolkit.runtime.layer_states import LayerSession
 from toolkit.runtime.session import Session, run_session
 from toolkit.runtime.stream import part_of
 
@@ -39,6 +40,7 @@ class GuardedGraph:
         one_series: run one series at a time. In int8 a tensor has one scale: an outlier in one series would shift the
             answers of all that share its call.
         splits: whether a large batch is run in chunks, where no series' answer depends on another's.
+        layers: opens the graph with each layer's state apart, for one sample of one series at a time or for any.
     """
 
     session: Session
@@ -46,6 +48,7 @@ class GuardedGraph:
     limits: SizeLimits = ANY_SIZE
     one_series: bool = False
     splits: bool = False
+    layers: Callable[[bool], LayerSession | None] | None = None
 
     def run(self, feed: Feed) -> dict[str, Array]:
         """All outputs by name.
@@ -70,6 +73,16 @@ class GuardedGraph:
             tensor.name: np.concatenate(parts, axis=tensor.axes.index(batch)) if batch in tensor.axes else parts[0]
             for tensor, *parts in zip(self.tensors.outputs, *chunks, strict=True)
         }
+
+    def by_layer(self, *, one_sample: bool) -> LayerSession | None:
+        """The graph with each layer's state apart, opened once."""
+        if one_sample not in self._by_layer:
+            self._by_layer[one_sample] = None if self.layers is None else self.layers(one_sample)
+        return self._by_layer[one_sample]
+
+    @functools.cached_property
+    def _by_layer(self) -> dict[bool, LayerSession | None]:
+        return {}
 
     @functools.cached_property
     def bound(self) -> BoundCalls:

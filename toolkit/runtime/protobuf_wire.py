@@ -9,12 +9,14 @@ What a hostile file may cost is bounded: strings and blobs are views of the file
 nothing, messages are nested at most `MAX_DEPTH` deep, and what is read of a file costs at most `MAX_COST`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from toolkit.contract.frozen import dataclass
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _NAMES = {VARINT: "a varint", FIXED64: "8 bytes", BYTES: "a length and bytes", FIXED32: "4 bytes"}
@@ -34,11 +36,11 @@ class WireError(ValueError):
     """The bytes are no message of the expected kind; the text says why."""
 
 
-@dataclass
 class Budget:
     """How much may still be read of one file."""
 
-    left: int = MAX_COST
+    def __init__(self, left: int = MAX_COST) -> None:
+        self.left = left
 
     def spend(self, cost: int) -> None:
         """Takes a cost off.
@@ -261,3 +263,24 @@ def _text(blob: memoryview) -> str:
 
 def _wrong_wire(number: int, got: int, wanted: int) -> WireError:
     return WireError(f"field {number} is {_NAMES[got]} instead of {_NAMES[wanted]}")
+
+
+def write_message(entries: Mapping[int, Sequence[Entry]]) -> bytes:
+    """A message of these fields, each number's in their order."""
+    parts: list[bytes | memoryview] = []
+    for number, values in entries.items():
+        for entry in values:
+            parts.append(_written_varint(number << 3 | entry.wire))
+            if isinstance(entry.value, int):
+                parts.append(_written_varint(entry.value))
+            else:
+                parts += [_written_varint(len(entry.value)), entry.value] if entry.wire == BYTES else [entry.value]
+    return b"".join(parts)
+
+
+def _written_varint(value: int) -> bytes:
+    octets = bytearray()
+    while value > 0x7F:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*octets, value])
