@@ -1,8 +1,9 @@
 """One graph's line in `manifest.json`."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from toolkit.contract.frozen import dataclass
 from toolkit.contract.graph_io import GraphName, GraphSignature, SizeLimits, TensorSpec
 
 Precision = Literal["fp32", "fp16", "int8"]

@@ -6,10 +6,11 @@ own; what holds for every graph is that it says which of its inputs are states, 
 """
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from typing import Literal
 
+from toolkit.contract.frozen import dataclass
 from toolkit.contract.model_spec import Cell, Head, Layout, ModelSpec
 from toolkit.errors import ModelError
 
@@ -246,3 +247,16 @@ def state_pairs(cell: Cell) -> dict[str, str]:
 def leading_axes(layout: Layout) -> tuple[str, str]:
     """Names of the first two axes of `x`."""
     return (BATCH, SEQUENCE) if layout == "batch-major" else (SEQUENCE, BATCH)
+
+
+def horizon_of(axes: Sequence[Axis], targets: int) -> int | None:
+    """How many samples ahead an answer of these axes forecasts; None where it is no forecast of so many targets.
+
+    The sizes that are fixed tell: `(horizon, targets)`; `(targets,)`, one sample ahead; `(horizon,)` of one target.
+    """
+    fixed = [axis for axis in axes if isinstance(axis, int)]
+    if not targets or not 1 <= len(fixed) <= 2 or list(axes[-len(fixed) :]) != fixed:
+        return None
+    if fixed[-1] == targets:
+        return fixed[0] if len(fixed) == 2 else 1
+    return fixed[0] if targets == len(fixed) == 1 else None

@@ -3,10 +3,11 @@
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from toolkit.contract.entry_checks import check_entry
+from toolkit.contract.frozen import dataclass
 from toolkit.contract.graph_entry import GraphEntry, Precision
 from toolkit.contract.graph_io import (
     SEQUENCE,

@@ -2,9 +2,9 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from toolkit.contract.frozen import dataclass
 from toolkit.errors import ModelError, RequestError
 
 Layout = Literal["batch-major", "time-major"]

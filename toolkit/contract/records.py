@@ -5,7 +5,7 @@ One decoder serves the manifest (which a gateway must not trust) and the configu
 """
 
 import dataclasses
-import difflib
+import functools
 import sys
 import types
 import typing
@@ -46,6 +46,8 @@ def encode(value: object) -> Any:
 
 def nearest(name: str, names: typing.Iterable[str]) -> str | None:
     """The most similar of `names`, or None where nothing is similar."""
+    import difflib  # noqa: PLC0415 - only where somebody mistyped: a gateway's start does not wait for it
+
     candidates = {candidate.lower(): candidate for candidate in names}
     found = difflib.get_close_matches(name.lower(), list(candidates), n=1, cutoff=0.5)
     return candidates[found[0]] if found else None
@@ -56,7 +58,7 @@ def _record(kind: Any, value: object, where: str, error: type[RequestError]) -> 
         raise error(
             where, got=_shown(value), allowed=f"a table of {', '.join(f.name for f in dataclasses.fields(kind))}"
         )
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in value:
         if key not in fields:
@@ -72,6 +74,12 @@ def _record(kind: Any, value: object, where: str, error: type[RequestError]) -> 
         needed = [name for name, field in fields.items() if _required(field)]
         raise error(f"{where} lacks the key {missing[0]!r}", allowed=f"all of {', '.join(needed)}")
     return kind(**{key: _value(hints[key], item, f"{where}: {key}", error) for key, item in value.items()})
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """Worked out once for each class: a manifest holds some of them a dozen times."""
+    return typing.get_type_hints(kind)
 
 
 def _required(field: "dataclasses.Field[Any]") -> bool:

@@ -1,9 +1,9 @@
 """What the numbers that go into a model mean: channels, their order, their units, the interval between rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from toolkit.contract.frozen import dataclass
 from toolkit.errors import DataError, RequestError
 
 VALUE_FEATURE = "value"

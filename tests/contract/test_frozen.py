@@ -1,0 +1,106 @@
+import copy
+import dataclasses
+import pickle
+from dataclasses import field
+
+import pytest
+
+from toolkit.contract.frozen import dataclass
+
+
+@dataclass(frozen=True)
+class Point:
+    """Two numbers and a name."""
+
+    x: int
+    y: int = 2
+    names: dict[str, str] = field(default_factory=dict)
+    note: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "y", abs(self.y))
+
+
+@dataclasses.dataclass(frozen=True)
+class Usual:
+    x: int
+    y: int = 2
+
+
+@dataclass(frozen=True)
+class Short:
+    x: int
+    y: int = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Unequal:
+    x: int
+
+
+@dataclass(frozen=True)
+class Told:
+    x: int
+
+    def __repr__(self) -> str:
+        return "told"
+
+
+def test_what_is_set_stays() -> None:
+    point = Point(1)
+    for name in ("x", "y", "other"):
+        with pytest.raises(dataclasses.FrozenInstanceError, match=f"cannot assign to field '{name}'"):
+            setattr(point, name, 5)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot delete field 'x'"):
+        del point.x
+    assert point == Point(1, 2)
+
+
+def test_defaults_factories_and_post_init() -> None:
+    first, second = Point(1, -3), Point(1, y=3)
+    assert first == second
+    assert first.names is not second.names
+
+
+def test_equality_looks_at_the_class_and_at_compared_fields() -> None:
+    assert Point(1, note="a") == Point(1, note="b")
+    assert Point(1) != Point(2)
+    assert Short(1) != Usual(1)
+    assert Short(1).__eq__(Usual(1)) is NotImplemented
+    assert Unequal(1) != Unequal(1)
+
+
+def test_equal_ones_have_one_hash() -> None:
+    assert len({Short(1), Short(1, 2), Short(2)}) == 2
+    assert hash(Short(1)) == hash(Usual(1))
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Point(1))  # its dictionary, as in the standard library
+
+
+def test_it_is_shown_as_the_standard_library_does() -> None:
+    assert repr(Short(1)) == repr(Usual(1)).replace("Usual", "Short")
+    assert "note" not in repr(Point(1))
+    assert repr(Told(1)) == "told"
+
+
+def test_the_tools_of_dataclasses_know_it() -> None:
+    assert [each.name for each in dataclasses.fields(Short)] == ["x", "y"]
+    assert dataclasses.replace(Short(1), y=5) == Short(1, 5)
+    assert dataclasses.asdict(Short(1)) == {"x": 1, "y": 2}
+    match Short(7):
+        case Short(x, _):
+            assert x == 7
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_copies_are_equal_and_frozen(copied) -> None:
+    again = copied(Short(1, 9))
+    assert again == Short(1, 9)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        again.x = 2
+
+
+@pytest.mark.parametrize("arguments", [(), (1, 2, 3)])
+def test_wrong_arguments_are_type_errors(arguments: tuple[int, ...]) -> None:
+    with pytest.raises(TypeError):
+        Short(*arguments)
