@@ -17,15 +17,17 @@ def test_the_default_policy_is_what_a_shared_gateway_needs(content):
     assert options.intra_op_num_threads == 1
     assert options.inter_op_num_threads == 1
     assert options.enable_cpu_mem_arena is False
+    assert options.enable_mem_pattern is True
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
 
 
 def test_a_policy_is_obeyed(content):
-    policy = SessionPolicy(threads=2, spinning=True, arena=True, optimisation="none")
+    policy = SessionPolicy(threads=2, spinning=True, arena=True, optimisation="none", memory_pattern=False)
     options = create_session(content, policy).get_session_options()
     assert options.intra_op_num_threads == 2
     assert options.enable_cpu_mem_arena is True
+    assert options.enable_mem_pattern is False
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
     assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 
