@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from toolkit.errors import RequestError
-from toolkit.runtime.providers import available_providers, provider_problem
+from toolkit.runtime.provider_setup import CUDA
+from toolkit.runtime.providers import BRING, available_providers, provider_problem
 from toolkit.runtime.session import CPU
-
-CUDA = "CUDAExecutionProvider"
 
 
 def running_providers(requested: Sequence[str] = ()) -> tuple[str, ...]:
@@ -25,8 +24,9 @@ def running_providers(requested: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def _whole_name(name: str) -> str:
-    """`cpu` is `CPUExecutionProvider`."""
-    found = (whole for whole in available_providers() if whole.lower() == f"{name.lower()}executionprovider")
+    """`cpu` is `CPUExecutionProvider`; so is `cuda` of one that is not there, so that its absence is what is told."""
+    known = (*available_providers(), *BRING)
+    found = (whole for whole in known if whole.lower() == f"{name.lower()}executionprovider")
     return next(found, name)
 
 
