@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from toolkit.benchmark.scenarios import Contender, Scenario, run_scenario
+from toolkit.benchmark.scenarios import Contender, Scenario, request_label, row_label, run_scenario
 from toolkit.contract.latency_reports import LatencyReport
 from toolkit.contract.reports import report_to_json
 from toolkit.errors import ConfigError, InputError
@@ -68,8 +70,12 @@ def test_a_row_carries_the_contender_and_its_figures(clock):
     assert ours.throughput_per_s == 8000  # 8 series in 1 ms
     assert ours.cpu_s_per_1000 == pytest.approx(0.5)
     assert ours.rss_mb is None
+    assert (ours.p999_ms, ours.mean_ms, ours.variation, ours.noisy) == (1.0, 1.0, 0.0, "")
+    assert ours.intervals_ms == dict.fromkeys(("p50", "p90", "p99", "mean"), (1.0, 1.0))
+    assert (torch.ratio_interval, ours.ratio_interval) == ((1.0, 1.0), (3.0, 3.0))
+    assert ours.block_medians_ms == (1.0,) * 38
     assert [row.count for row in rows] == [measurement.calls_ns.size for measurement in raw]
-    assert raw[1].calls_ns.shape == (39, 10)  # 900 ms in rounds of 12 ms + 11 ms
+    assert raw[1].calls_ns.shape == (38, 10)  # 890 ms in rounds of 12 ms + 11 ms
 
 
 def test_a_streaming_graph_counts_samples(clock):
@@ -107,6 +113,32 @@ def test_the_ratio_is_of_rounds_and_not_of_percentiles(clock):
     assert [row.p50_ms for row in rows] == [80.0, 10.0]
     assert rows[1].ratio_to_torch == 2.0
     assert raw[0].calls_ns.shape == (3, 1)
+
+
+def test_rounds_that_vary_are_too_noisy_to_tell_and_so_is_a_tie(clock):
+    clock.busy = lambda: 4 if clock.time // (200 * MS) % 2 else 1
+    contenders = (clock.contender("torch", 2 * MS), clock.contender("onnxruntime", MS))
+    rows, _ = run_scenario(Scenario("single", 1, 60, contenders), clock, seconds=3)
+    assert all(row.noisy.startswith("too noisy to tell: rounds vary by") for row in rows)
+    clock.busy = lambda: 1
+    tied = (clock.contender("torch", MS), clock.contender("onnxruntime", MS))
+    rows, _ = run_scenario(Scenario("single", 1, 60, tied), clock, seconds=1)
+    assert [row.noisy for row in rows] == ["", "too noisy to tell which is faster: the ratio is 1 to 1"]
+
+
+def test_a_warm_up_that_ended_too_early_is_known(clock):
+    wild = timed(clock, "onnxruntime", [20, 40] * 50)
+    rows, raw = run_scenario(Scenario("single", 1, 60, (clock.contender("torch", MS), wild)), clock, seconds=1)
+    assert [measurement.settled for measurement in raw] == [True, False]
+    assert request_label(rows[1]) == "onnxruntime in single 1 x 60"
+
+
+def test_what_else_a_contender_is_set_to_stands_in_its_row(clock):
+    own = replace(clock.contender("onnxruntime", MS), options={"predictor": "bulk"}, precision="int8")
+    rows, _ = run_scenario(Scenario("bulk", 8, 60, (own,)), clock, seconds=0.1)
+    assert rows[0].options == {"predictor": "bulk"}
+    assert row_label(rows[0]) == "onnxruntime CPU int8 bulk"
+    assert row_label(replace(rows[0], options={"predictor": "predict"}, precision="fp32")) == "onnxruntime CPU"
 
 
 def test_nothing_to_measure_and_no_time_are_refused(clock):

@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.benchmark.statistics import median_ratio, percentiles, ratio_interval, summarise
+from toolkit.benchmark.statistics import (
+    change_interval,
+    figure_intervals,
+    median_ratio,
+    noise_verdict,
+    percentiles,
+    ratio_interval,
+    summarise,
+    variation_of,
+)
 from toolkit.errors import InputError
 
 SAMPLES = st.lists(st.integers(1, 10**12), min_size=1, max_size=200)
@@ -33,6 +42,7 @@ def test_a_summary_gives_count_percentiles_and_maximum():
         990,
         1000,
     )
+    assert (summary.p999_ns, summary.mean_ns) == (999, 500.5)
 
 
 @given(samples=SAMPLES)
@@ -70,6 +80,9 @@ def test_the_ratio_keeps_half_nanoseconds_and_survives_a_coarse_clock():
         lambda none: percentiles(none, (50,)),
         lambda none: median_ratio(none, none),
         lambda none: ratio_interval(none, none),
+        lambda none: change_interval(none, [1]),
+        figure_intervals,
+        variation_of,
     ],
 )
 def test_no_samples_are_refused(function):
@@ -129,3 +142,54 @@ def test_an_interval_covers_the_true_ratio_as_often_as_it_says():
 
 def test_an_interval_survives_a_coarse_clock():
     assert ratio_interval([5, 5, 5], [0, 0, 0]) == (5.0, 5.0)
+
+
+def resampled(blocks, draws):
+    """The slow way: the percentiles and means of whole blocks drawn with replacement."""
+    random = np.random.default_rng(0)
+    drawn = [blocks[places].ravel() for places in random.integers(0, len(blocks), (draws, len(blocks)))]
+    figures = {
+        f"p{share}": [np.percentile(samples, share, method="inverted_cdf") for samples in drawn]
+        for share in (50, 90, 99)
+    }
+    figures["mean"] = [samples.mean() for samples in drawn]
+    return {name: tuple(np.quantile(values, [0.025, 0.975])) for name, values in figures.items()}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 1), (1, 7), (9, 4), (40, 33)])
+def test_intervals_are_those_of_the_slow_way(shape):
+    blocks = np.random.default_rng(4).gamma(3, 1e5, shape).astype(np.int64)
+    found, wanted = figure_intervals(blocks, draws=300), resampled(blocks, 300)
+    assert found.keys() == wanted.keys()
+    for name, interval in wanted.items():
+        assert found[name] == pytest.approx(interval, rel=1e-12), name
+
+
+def test_whole_rounds_are_resampled_and_not_calls():
+    # Ten rounds, each of a hundred equal calls: as calls a thousand samples, as rounds ten.
+    rounds = np.repeat(np.arange(100, 1100, 100), 100).reshape(10, 100)
+    low, high = figure_intervals(rounds)["p50"]
+    assert low <= 300 and high >= 700  # noqa: PT018 (one interval)
+    low, high = figure_intervals(rounds.reshape(-1, 1))["p50"]
+    assert 400 <= low <= high <= 600
+
+
+def test_a_change_between_runs_of_unequal_length():
+    assert change_interval([100] * 9, [150] * 5) == (1.5, 1.5)
+    noise = np.random.default_rng(5)
+    low, high = change_interval(noise.uniform(90, 110, 60), noise.uniform(90, 110, 40))
+    assert low < 1.0 < high
+
+
+def test_variation_is_standard_deviation_over_mean():
+    assert variation_of([90, 110]) == pytest.approx(np.sqrt(200) / 100)
+    assert variation_of([100] * 5) == variation_of([100]) == 0.0
+
+
+def test_the_verdict_on_noise():
+    assert noise_verdict(40, 0.25, (1.01, 1.3)) == noise_verdict(6, 0.0) == ""
+    assert noise_verdict(40, 0.251) == "too noisy to tell: rounds vary by 25%, and 25% is the most"
+    assert noise_verdict(5, 0.0) == "too noisy to tell: 5 rounds, and an interval needs 6"
+    assert noise_verdict(1, 0.0).startswith("too noisy to tell: 1 round,")
+    assert noise_verdict(40, 0.1, (0.97, 1.04)) == "too noisy to tell which is faster: the ratio is 0.97 to 1.04"
+    assert noise_verdict(40, 0.1, (0.9, 0.99)) == ""

@@ -119,10 +119,30 @@ def test_a_call_too_slow_for_the_budget_is_still_measured(clock):
     assert plan == Plan(rounds=LEAST_ROUNDS, calls=(1,), lead_in=(0,))
 
 
-def test_warm_up_takes_the_pace_from_its_second_half(clock):
-    # 95 calls of 1 ms while something is compiled, then 100 us: a tenth of a second of warm-up sees 95 + 50 calls.
+def test_warm_up_goes_on_until_the_last_blocks_agree(clock):
+    # 95 calls of 1 ms while something is compiled, then 100 us: the tenth of the time ends before three blocks agree.
     call = clock.call("compiled", [MS] * 95 + [100 * US])
-    assert warm_up([call], clock, seconds=1).calls == (100,)
+    start = clock.time
+    plan = warm_up([call], clock, seconds=1)
+    assert (plan.calls, plan.unsettled) == ((100,), ())
+    assert clock.time - start == 120 * MS  # nine slow blocks, one of both kinds whose median is quick, two quick ones
+    assert plan.rounds == int(880 / 10.1)  # of what is left of the second
+
+
+def test_blocks_that_never_agree_are_told_and_end_the_warm_up_at_its_limit(clock):
+    wild = clock.call("wild", [length for _ in range(50) for length in [MS] * 10 + [2 * MS] * 5])
+    steady = clock.call("steady", [MS])
+    start = clock.time
+    plan = warm_up([steady, wild], clock, seconds=1)
+    assert plan.unsettled == (1,)
+    assert clock.time - start == 50 * MS + 200 * MS
+    assert plan.calls == (10, 10)  # the median call of the second half of what was seen
+
+
+def test_blocks_agree_within_a_twentieth(clock):
+    near = clock.call("near", [length for _ in range(99) for length in [1_000 * US] * 10 + [1_050 * US] * 10])
+    far = clock.call("far", [length for _ in range(99) for length in [1_000 * US] * 10 + [1_060 * US] * 10])
+    assert warm_up([near, far], clock, seconds=2).unsettled == (1,)
 
 
 def test_warm_up_calls_each_contender_a_few_times_at_least(clock):

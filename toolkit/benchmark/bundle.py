@@ -1,59 +1,47 @@
-"""Latency of a bundle's graphs, beside any other contender that is passed in."""
+"""Latency of a bundle's graphs, beside any other contender that is passed in, in turns within one process."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.benchmark.scenarios import Contender, Scenario, run_scenario
+from toolkit.benchmark.own_contenders import TUNED, Asked, Feed, own_contenders
+from toolkit.benchmark.plan import BenchmarkPlan, Request, requests_of
+from toolkit.benchmark.scenarios import Contender, Scenario, request_label, run_scenario
+from toolkit.benchmark.surroundings import described_bundle, load_average, surroundings
 from toolkit.benchmark.timing import Clock, SystemClock
 from toolkit.contract.graph_entry import GraphEntry
-from toolkit.contract.graph_io import GraphName, SizeLimits
+from toolkit.contract.graph_io import GraphName
 from toolkit.contract.latency_reports import LatencyReport, LatencyRow
 from toolkit.contract.manifest import GOLDEN
-from toolkit.contract.model_spec import LARGEST
-from toolkit.errors import ConfigError
+from toolkit.errors import ContenderError
 from toolkit.runtime.bundle import Bundle
-from toolkit.runtime.environment import environment, usable_cores
 from toolkit.runtime.golden import unpack_golden
+from toolkit.runtime.provider_nodes import require_provider
 from toolkit.runtime.session import CPU, SessionPolicy
 
-LONGEST_S = 3600.0
-"""For one scenario."""
+__all__ = ["BenchmarkPlan", "Feed", "OtherContender", "Turns", "benchmark_bundle", "bundle_feed", "measure_in_process"]
 
-Feed = Mapping[str, NDArray[np.float32]]
 OtherContender = Callable[[GraphName, Feed], Contender]
-"""Builds a contender of another runtime for a graph and its inputs."""
+"""Builds a contender of another runtime for a graph and its inputs; `ContenderError` says that it does not work."""
 
 
-@dataclass(frozen=True)
-class BenchmarkPlan:
-    """What to measure.
+@dataclass(frozen=True, eq=False)
+class Turns:
+    """What contenders in turns gave.
 
     Attributes:
-        batches: series in a call.
-        sequences: samples in a windowed call; empty means the model's window. A streaming call takes one sample.
-        providers: execution providers that really run.
-        threads: within one operator.
-        seconds: for each scenario, warm-up included.
+        rows: of the report.
+        samples: int64 [rounds, calls in a block] nanoseconds, for each row.
+        notes: contenders that do not work on a request, or were not warm when the measurement began.
     """
 
-    batches: tuple[int, ...] = (1, 64)
-    sequences: tuple[int, ...] = ()
-    providers: tuple[str, ...] = (CPU,)
-    threads: int = 1
-    seconds: float = 2.0
-
-    def __post_init__(self) -> None:
-        for name, values in (("--batch", self.batches), ("--sequence", self.sequences), ("--threads", (self.threads,))):
-            wrong = [value for value in values if not 1 <= value <= LARGEST]
-            if wrong:
-                raise ConfigError(name, got=wrong[0], allowed=f"1 or more, at most {LARGEST}")
-        if self.threads > usable_cores():
-            raise ConfigError("--threads", got=self.threads, allowed=f"1 to {usable_cores()}, this machine's cores")
-        if not 0 < self.seconds <= LONGEST_S:
-            raise ConfigError("--seconds", got=self.seconds, allowed=f"more than 0, up to {LONGEST_S}")
+    rows: tuple[LatencyRow, ...]
+    samples: tuple[NDArray[np.int64], ...]
+    notes: tuple[str, ...]
 
 
 def benchmark_bundle(
@@ -63,33 +51,80 @@ def benchmark_bundle(
     notes: Sequence[str] = (),
     clock: Clock | None = None,
 ) -> LatencyReport:
-    """Measures a bundle's graphs in turns with other contenders, within one process.
+    """Measures a bundle's graphs in turns with other contenders, within one process, and reports it.
 
     Args:
         bundle: whose graphs to run.
-        plan: what to measure.
+        plan: what to measure; scenarios that need processes of their own are left out.
         others: further contenders, such as torch.
         notes: what was not measured and why.
         clock: where time comes from; None means the system's.
 
     Raises:
         BundleError: a graph that does not load.
-        ConfigError: a sequence shorter than the model takes.
+        ConfigError: a size that the model does not take.
     """
+    load = load_average()
+    turns = measure_in_process(bundle, plan, others, clock)
+    about = described_bundle(bundle, plan)
+    return LatencyReport(turns.rows, (*notes, *turns.notes), surroundings(bundle, plan, load), about)
+
+
+def measure_in_process(
+    bundle: Bundle, plan: BenchmarkPlan, others: Sequence[OtherContender] = (), clock: Clock | None = None
+) -> Turns:
+    """The scenarios whose contenders take turns; arguments and errors as `benchmark_bundle`."""
     rows: list[LatencyRow] = []
-    for graph, batch, sequence in _requests(bundle, plan):
-        feed = bundle_feed(bundle, graph, batch, sequence)
-        entries = [entry for entry in bundle.manifest.graphs if entry.name == graph]
-        own = [
-            own_contender(bundle, entry, feed, SessionPolicy(plan.threads, provider=name))
-            for name in plan.providers
-            for entry in entries
-            if entry.precision != "int8" or name == CPU  # no other provider has a kernel for it
-        ]
-        contenders = (*(other(graph, feed) for other in others), *own)
-        scenario = Scenario(_scenario_name(graph, batch), batch, sequence, contenders)
-        rows += run_scenario(scenario, clock or SystemClock(), plan.seconds)[0]
-    return LatencyReport(tuple(rows), tuple(notes), environment())
+    samples: list[NDArray[np.int64]] = []
+    changing: list[str] = []
+    absent: list[str] = []
+    requests = requests_of(bundle, plan)
+    _check_providers(bundle, plan, {request.graph for request in requests})
+    for request in requests:
+        feed = bundle_feed(bundle, request.graph, request.batch, request.sequence)
+        with ExitStack() as held:
+            contenders = (*_built(request, feed, others, absent), *_own(bundle, plan, request, feed, held))
+            scenario = Scenario(request.scenario, request.batch, request.sequence, contenders)
+            found, measured = run_scenario(scenario, clock or SystemClock(), plan.seconds)
+        rows += found
+        samples += [measurement.calls_ns for measurement in measured]
+        changing += [request_label(row) for row, one in zip(found, measured, strict=True) if not one.settled]
+    note = f"still changing when their warm-up had to end: {'; '.join(changing)}"
+    return Turns(tuple(rows), tuple(samples), (*dict.fromkeys(absent), *([note] if changing else [])))
+
+
+def _check_providers(bundle: Bundle, plan: BenchmarkPlan, graphs: AbstractSet[GraphName]) -> None:
+    """A provider that leaves nodes to the CPU is not what its rows would be taken for."""
+    for name in plan.providers:
+        for entry in _entries(bundle, name):
+            if entry.name in graphs:
+                require_provider(bundle, entry, SessionPolicy(threads=plan.threads, provider=name))
+
+
+def _entries(bundle: Bundle, provider: str) -> list[GraphEntry]:
+    """Graphs in the precisions that the provider has kernels for: int8 is the CPU's alone."""
+    return [entry for entry in bundle.manifest.graphs if entry.precision != "int8" or provider == CPU]
+
+
+def _built(request: Request, feed: Feed, others: Sequence[OtherContender], absent: list[str]) -> Iterator[Contender]:
+    """Those that work on the request; why others do not is added to `absent`."""
+    for other in others:
+        try:
+            yield other(request.graph, feed)
+        except ContenderError as error:
+            absent.append(str(error))
+
+
+def _own(bundle: Bundle, plan: BenchmarkPlan, request: Request, feed: Feed, held: ExitStack) -> Iterator[Contender]:
+    for name in plan.providers:
+        policy = SessionPolicy(threads=plan.threads, provider=name)
+        for entry in _entries(bundle, name):
+            if entry.name == request.graph:
+                yield from own_contenders(Asked(bundle, entry, request, feed, policy, held))
+    if request.graph in plan.tuned:
+        policy, precision = plan.tuned[request.graph]
+        entry = bundle.manifest.graph(request.graph, precision)
+        yield from own_contenders(Asked(bundle, entry, request, feed, policy, held, TUNED))
 
 
 def bundle_feed(bundle: Bundle, graph: GraphName, batch: int, sequence: int) -> dict[str, NDArray[np.float32]]:
@@ -107,40 +142,3 @@ def bundle_feed(bundle: Bundle, graph: GraphName, batch: int, sequence: int) -> 
                 array = np.take(array, np.arange(sizes[axis]) % array.shape[place], axis=place)
         feed[tensor.name] = np.ascontiguousarray(array)
     return feed
-
-
-def _requests(bundle: Bundle, plan: BenchmarkPlan) -> list[tuple[GraphName, int, int]]:
-    requests: list[tuple[GraphName, int, int]] = []
-    for name in bundle.manifest.names:
-        entry = bundle.manifest.graph(name)
-        batch_axis, sequence_axis = entry.signature.batch_axis, entry.signature.sequence_axis
-        sequences = plan.sequences or (entry.limits.clipped(sequence_axis, bundle.manifest.window_length),)
-        _check_sizes("--sequence", sequences, entry.limits, sequence_axis)
-        _check_sizes("--batch", plan.batches, entry.limits, batch_axis)
-        step = entry.limits.at_least(sequence_axis)
-        lengths = (step,) if name == "streaming" else sequences if sequence_axis is not None else (1,)
-        batches = plan.batches if batch_axis is not None else (1,)
-        requests += [(name, batch, sequence) for sequence in lengths for batch in batches]
-    return requests
-
-
-def _check_sizes(option: str, sizes: Sequence[int], limits: SizeLimits, axis: str | None) -> None:
-    for size in sizes:
-        if axis is not None and limits.clipped(axis, size) != size:
-            most = f", at most {limits.most[axis]}" if axis in limits.most else ""
-            raise ConfigError(option, got=size, allowed=f"{limits.at_least(axis)} or more{most} for this model")
-
-
-def _scenario_name(graph: GraphName, batch: int) -> str:
-    if graph == "streaming":
-        return "stream"
-    return "single" if batch == 1 else "bulk"
-
-
-def own_contender(bundle: Bundle, entry: GraphEntry, feed: Feed, policy: SessionPolicy) -> Contender:
-    """onnxruntime as it is deployed: behind the guards."""
-    graph = bundle.guarded(entry, policy)
-    given = dict(feed)
-    return Contender(
-        "onnxruntime", entry.name, policy.provider, entry.precision, policy.threads, lambda: graph.run(given)
-    )

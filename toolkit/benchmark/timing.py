@@ -2,6 +2,7 @@
 
 The method, and what each part is for:
 
+- warm-up goes on until the last blocks of each contender agree: what is compiled or allocated late is not measured;
 - blocks of about 10 ms, one of each contender in a round: what slows the machine for seconds slows all of them;
 - the order is shuffled anew in each round: nobody always runs after the same neighbour;
 - the first call of a block is not counted: the neighbour has pushed this contender's weights out of the cache;
@@ -26,9 +27,13 @@ Call = Callable[[], object]
 
 BLOCK_NS = 10_000_000
 """Long against a call of 20 us (500 of them), short against a change of the machine's load."""
-WARMUP_SHARE = 0.1
+WARMUP_SHARE, WARMUP_LIMIT = 0.1, 0.4
+"""Of the time: what warm-up takes at least, and at most where the blocks of a contender never agree."""
 WARMUP_CALLS = 3
 """At least: the first call allocates, the second may still optimise, the third is the first that can be timed."""
+AGREEING_BLOCKS = 3
+AGREEMENT = 0.05
+"""How far the medians of the last blocks may lie apart: what a ratio within a round is good for on a shared machine."""
 LEAST_ROUNDS = 3
 LEAST_PACE_NS = 100.0
 """No call that does anything is quicker; a coarse clock may read 0, of which no block could be filled."""
@@ -64,11 +69,13 @@ class Plan:
         rounds: turns of each contender.
         calls: counted calls in a block, for each contender.
         lead_in: uncounted calls at the start of a block, for each contender.
+        unsettled: places of the contenders whose blocks did not agree by the end of the warm-up.
     """
 
     rounds: int
     calls: tuple[int, ...]
     lead_in: tuple[int, ...]
+    unsettled: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +85,12 @@ class Measurement:
     Attributes:
         calls_ns: int64 [rounds, calls in a block], the time of each counted call.
         cpu_ns: int64 [rounds], processor time of the counted calls of each block.
+        settled: whether the contender's blocks agreed when its warm-up ended.
     """
 
     calls_ns: NDArray[np.int64]
     cpu_ns: NDArray[np.int64]
+    settled: bool = True
 
     @property
     def block_medians_ns(self) -> NDArray[np.float64]:
@@ -95,11 +104,12 @@ class Measurement:
 
 
 def warm_up(calls: Sequence[Call], clock: Clock, seconds: float) -> Plan:
-    """Calls each contender until it is warm, and plans blocks that fill the time.
+    """Calls each contender until it is warm, and plans blocks that fill the rest of the time.
 
-    A tenth of the time is warm-up; the median of the second half of the warm-up calls is taken for a contender's
-    pace. A block is `BLOCK_NS` long, or one call where a call is longer; a contender whose call is that long has no
-    lead-in, for a cold cache is nothing beside it.
+    A contender is warm when it had its part of `WARMUP_SHARE` and the medians of its last `AGREEING_BLOCKS` blocks
+    agree; it is given up at its part of `WARMUP_LIMIT`. Its pace is the median call of those blocks. A block is
+    `BLOCK_NS` long, or one call where a call is longer; a contender whose call is that long has no lead-in, for a cold
+    cache is nothing beside it.
 
     Args:
         calls: the contenders.
@@ -114,14 +124,15 @@ def warm_up(calls: Sequence[Call], clock: Clock, seconds: float) -> Plan:
         raise InputError("a measurement needs a contender", got="none")
     if not seconds > 0:
         raise ConfigError("seconds of a benchmark", got=seconds, allowed="above 0")
-    budget_ns = seconds * 1e9
-    share_ns = budget_ns * WARMUP_SHARE / len(calls)
-    paces = [_pace_ns(call, clock, share_ns) for call in calls]
-    counts = tuple(max(1, int(BLOCK_NS / pace)) for pace in paces)
+    budget_ns, start = seconds * 1e9, clock.now_ns()
+    part_ns = budget_ns / len(calls)
+    warmed = [_warm_up_one(call, clock, part_ns * WARMUP_SHARE, part_ns * WARMUP_LIMIT) for call in calls]
+    rest_ns = budget_ns - (clock.now_ns() - start)
+    counts = tuple(max(1, int(BLOCK_NS / pace)) for pace, _ in warmed)
     lead_in = tuple(int(count > 1) for count in counts)
-    round_ns = sum(pace * (count + lead) for pace, count, lead in zip(paces, counts, lead_in, strict=True))
-    rounds = max(LEAST_ROUNDS, int(budget_ns * (1 - WARMUP_SHARE) / round_ns))
-    return Plan(rounds, counts, lead_in)
+    round_ns = sum(pace * (count + lead) for (pace, _), count, lead in zip(warmed, counts, lead_in, strict=True))
+    unsettled = tuple(place for place, (_, agreed) in enumerate(warmed) if not agreed)
+    return Plan(max(LEAST_ROUNDS, int(rest_ns / round_ns)), counts, lead_in, unsettled)
 
 
 def measure_in_turns(calls: Sequence[Call], clock: Clock, plan: Plan, seed: int = 0) -> tuple[Measurement, ...]:
@@ -184,16 +195,34 @@ def _block(call: Call, clock: Clock, count: int, lead_in: int) -> tuple[NDArray[
     return moments[1:] - moments[:-1], cpu_ns
 
 
-def _pace_ns(call: Call, clock: Clock, share_ns: float) -> float:
-    """Warms one contender up for `share_ns`; its median call, in nanoseconds."""
+def _warm_up_one(call: Call, clock: Clock, least_ns: float, most_ns: float) -> tuple[float, bool]:
+    """Its pace in nanoseconds, and whether its last blocks agree."""
+    blocks: list[list[int]] = []
+    start = clock.now_ns()
+    while True:
+        blocks.append(_warm_block(call, clock))
+        used, enough = clock.now_ns() - start, len(blocks) >= WARMUP_CALLS
+        agreed = enough and _agree(blocks[-AGREEING_BLOCKS:])
+        if enough and (used >= most_ns or (agreed and used >= least_ns)):
+            last = blocks[-AGREEING_BLOCKS:] if agreed else blocks[len(blocks) // 2 :]
+            return max(float(np.median(np.concatenate(last))), LEAST_PACE_NS), agreed
+
+
+def _warm_block(call: Call, clock: Clock) -> list[int]:
+    """Times of calls that fill a block; of no more than could, for a coarse clock may stand still."""
     times: list[int] = []
     start = before = clock.now_ns()
-    while len(times) < WARMUP_CALLS or before - start < share_ns:
+    while before - start < BLOCK_NS and len(times) < BLOCK_NS / LEAST_PACE_NS:
         call()
         after = clock.now_ns()
         times.append(after - before)
         before = after
-    return max(float(np.median(times[len(times) // 2 :])), LEAST_PACE_NS)
+    return times
+
+
+def _agree(blocks: Sequence[Sequence[int]]) -> bool:
+    medians = [float(np.median(block)) for block in blocks]
+    return max(medians) <= min(medians) * (1 + AGREEMENT)
 
 
 def _check(calls: Sequence[Call], plan: Plan) -> None:

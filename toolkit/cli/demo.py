@@ -23,9 +23,10 @@ def demo(out: Path) -> None:
     Example: lstm-edge demo
     """
     require_extra("train", "demo")
+    from toolkit.cli.latency_tables import latency_table
     from toolkit.cli.parity_tables import parity_table
     from toolkit.cli.progress import TrainingProgress
-    from toolkit.cli.tables import latency_table, training_table
+    from toolkit.cli.tables import training_table
     from toolkit.release import Options, build_bundle
     from toolkit.release.plant_demo import benchmark_demo, demo_config, write_demo_plant
     from toolkit.training import load_run, train

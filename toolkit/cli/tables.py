@@ -5,7 +5,6 @@ from statistics import mean, stdev
 from toolkit.cli.class_tables import class_evaluation_table, class_training_table
 from toolkit.cli.console import table
 from toolkit.contract.class_reports import ClassEvaluationReport, ClassTrainingReport
-from toolkit.contract.latency_reports import LatencyReport, LatencyRow
 from toolkit.contract.manifest import BundleManifest
 from toolkit.contract.reports import Errors, EvaluationReport, IntervalScores, TrainingReport
 
@@ -98,31 +97,3 @@ def precision_lines(manifest: BundleManifest) -> list[str]:
     if manifest.precision is None:
         return []
     return [f"{c.graph} in {c.precision}: {c.reason}" for c in manifest.precision.candidates]
-
-
-def latency_table(report: LatencyReport) -> str:
-    """One line for each contender in each scenario."""
-    header = ["scenario", "contender", "batch", "sequence", "p50 ms", "p90 ms", "p99 ms", "per s", "torch / this"]
-    notes = "".join(f"\n{note}" for note in report.notes)
-    return table(header, [_latency_cells(row) for row in report.rows], left=2) + notes
-
-
-def _latency_cells(row: LatencyRow) -> list[str]:
-    provider = row.provider.removesuffix("ExecutionProvider")
-    return [
-        row.scenario,
-        row.contender if row.contender == "torch" else f"{row.contender} {provider}{_precision(row)}",
-        str(row.batch),
-        str(row.sequence),
-        *(_number(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms)),
-        "-" if row.throughput_per_s is None else f"{row.throughput_per_s:,.0f}",
-        "-" if row.ratio_to_torch is None else f"{row.ratio_to_torch:.2f} x",
-    ]
-
-
-def _precision(row: LatencyRow) -> str:
-    return "" if row.precision == "fp32" else f" {row.precision}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
