@@ -1,9 +1,10 @@
 """How the tensors of an ONNX graph hang together: what makes each, which are constant, which input one comes from."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from toolkit.contract.frozen import dataclass
 from toolkit.errors import BundleError
 from toolkit.runtime.onnx_file import Graph, Node, Value, with_bodies
 from toolkit.runtime.onnx_tensor import Tensor, values

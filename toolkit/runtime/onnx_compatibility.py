@@ -7,8 +7,8 @@ https://onnxruntime.ai/docs/reference/compatibility.html.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from toolkit.contract.frozen import dataclass
 from toolkit.runtime.onnx_file import OnnxFile
 
 ONNX = ("", "ai.onnx")

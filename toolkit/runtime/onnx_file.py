@@ -7,8 +7,8 @@ information and device configurations are left alone. Nothing is trusted: whatev
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from toolkit.contract.frozen import dataclass
 from toolkit.contract.graph_io import Axis
 from toolkit.errors import BundleError
 from toolkit.runtime.onnx_tensor import Property, Tensor, checked_dims, element_name, properties, read_tensor

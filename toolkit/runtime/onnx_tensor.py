@@ -5,11 +5,12 @@ that lie outside the file are never looked for.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract.frozen import dataclass
 from toolkit.errors import BundleError
 from toolkit.runtime.protobuf_wire import FIXED32, FIXED64, Message, WireError, varints
 
