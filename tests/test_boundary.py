@@ -51,6 +51,10 @@ for arguments in ([], *([name] for name in COMMANDS)):
 
 WITHOUT_EXTRA = PRELUDE + "\nfrom toolkit.cli.main import main\nmain(sys.argv[1:])\n"
 
+TABLES_ALONE = PRELUDE.replace('"polars", ', "") + "\nfrom toolkit.cli.main import main\nmain(sys.argv[1:])\n"
+
+SCORE = ["b", "--data", "f.csv", "--timestamp", "t", "--out", "o.csv"]
+
 
 def python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
@@ -74,14 +78,26 @@ def test_every_help_works_without_the_training_packages() -> None:
     assert result.stdout.count("Example: ") == len(COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "export", "parity", "demo", "simulate"])
+@pytest.mark.parametrize("command", ["train", "export", "parity", "demo", "simulate", "score"])
 def test_a_command_without_its_extra_says_what_to_install(command: str) -> None:
-    argument = {"train": [], "demo": [], "export": ["r"], "parity": ["b"], "simulate": ["s.csv"]}[command]
-    result = python(WITHOUT_EXTRA, command, *argument)
-    extra = "tables" if command == "simulate" else "train"
+    arguments = {"train": [], "demo": [], "export": ["r"], "parity": ["b"], "simulate": ["s.csv"], "score": SCORE}
+    result = python(WITHOUT_EXTRA, command, *arguments[command])
+    extra = "tables" if command in ("simulate", "score") else "train"
     assert result.returncode == 2
     assert f"pip install 'lstm-edge-toolkit[{extra}]'" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_table_is_scored_with_polars_alone(root: Path, tmp_path: Path) -> None:
+    table, out = tmp_path / "plant.parquet", tmp_path / "forecasts.csv"
+    made = python(TABLES_ALONE, "simulate", str(table), "--assets", "2", "--days", "0.1", "--no-faults")
+    assert made.returncode == 0, made.stderr
+    options = ("--data", str(table), "--timestamp", "timestamp", "--asset", "asset", "--out", str(out))
+    result = python(
+        TABLES_ALONE, "score", str(root / "exported" / "pump-station"), *options, "--set", "data.timezone=UTC"
+    )
+    assert result.returncode == 0, result.stderr
+    assert out.read_text().startswith("timestamp,asset,first_forecast,temperature.mean+1,")
 
 
 def test_benchmark_and_doctor_work_without_torch(root: Path) -> None:

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import sensor_tables
 
+from toolkit.contract.graph_io import horizon_of
 from toolkit.contract.signals import SignalSpec, channel_from_name
 from toolkit.errors import DataError
-from toolkit.parity.held_out import MAX_WINDOWS, held_out_of, horizon_of
+from toolkit.parity.held_out import MAX_WINDOWS, held_out_of
 from toolkit.release.held_out import Readings, read_readings
 
 

@@ -15,6 +15,7 @@ from toolkit.benchmark.profile_calls import (
     Feed,
     RecordedCall,
     bound_call,
+    deployed_graph,
     empty_feed,
     empty_graph,
     recorded_call,
@@ -121,7 +122,8 @@ def profile_graph(
     request = _Request(bundle, entry, policy, batch, length)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         measured = _measured(request, clock, seconds, Path(folder))
-    work = work_of(read_onnx(bundle.read(entry.file), entry.file), measured.runs)
+    content, _ = deployed_graph(bundle, entry, request.feed)
+    work = work_of(read_onnx(content, entry.file), measured.runs)
     return _profile(request, measured, work, measured_peaks(work.products, clock, seconds * PEAK_SHARE))
 
 
@@ -148,8 +150,8 @@ def _check_size(what: str, size: int, entry: GraphEntry, axis: str | None) -> No
 
 def _measured(request: _Request, clock: Clock, seconds: float, folder: Path) -> _Measured:
     """Plain and profiled calls in turns, so that both meet the same machine."""
-    entry, policy, feed = request.entry, request.policy, request.feed
-    content = request.bundle.read(entry.file)
+    entry, policy = request.entry, request.policy
+    content, feed = deployed_graph(request.bundle, entry, request.feed)
     nodes = _count_nodes(recorded_call(content, policy, feed, folder / "count"))
     chain = min(nodes, LONGEST_CHAIN)
     empty = empty_graph(chain, len(feed), len(entry.outputs))
@@ -159,8 +161,9 @@ def _measured(request: _Request, clock: Clock, seconds: float, folder: Path) -> 
         recorded_call(empty_graph(chain, len(feed), len(entry.outputs), rank), idle, empty_feed(len(feed), rank), place)
         for rank, place in ((1, folder / "short"), (LONG_RANK, folder / "long"))
     ]
-    predict, session = users_call(request.bundle, entry, policy, feed, request.batch)
-    plain = [predict, bound_call(session, feed), bound_call(create_session(empty, idle), nothing)]
+    predict = users_call(request.bundle, entry, policy, request.feed, request.batch)
+    bound = bound_call(create_session(content, policy), feed)
+    plain = [predict, bound, bound_call(create_session(empty, idle), nothing)]
     calls: list[Call] = [*plain, recorded.call, *(each.call for each in recorded_empty)]
     plan = _with_profiled(warm_up(plain, clock, seconds * PLAIN_SHARE), nodes, seconds)
     taken = measure_in_turns(calls, clock, plan)

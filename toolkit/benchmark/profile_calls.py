@@ -16,7 +16,9 @@ from toolkit.benchmark.timing import Call
 from toolkit.contract.graph_entry import GraphEntry
 from toolkit.runtime.bound_calls import Buffers, direct_call
 from toolkit.runtime.bundle import Bundle
+from toolkit.runtime.layer_states import rewritten
 from toolkit.runtime.live_stream import LiveStream
+from toolkit.runtime.protobuf_wire import BYTES, VARINT, Entry, write_message
 from toolkit.runtime.session import Session, SessionPolicy, create_session, run_session
 
 Feed = Mapping[str, NDArray[np.float32]]
@@ -45,21 +47,33 @@ class RecordedCall:
         return node_runs(events, skip)
 
 
-def users_call(
-    bundle: Bundle, entry: GraphEntry, policy: SessionPolicy, feed: Feed, batch: int
-) -> tuple[Call, Session]:
-    """The call that a gateway makes, guards included, and the session under it."""
+def users_call(bundle: Bundle, entry: GraphEntry, policy: SessionPolicy, feed: Feed, batch: int) -> Call:
+    """The call that a gateway makes, guards included."""
     data = [tensor.name for tensor in entry.signature.data]
     x, others = feed[data[0]], {name: feed[name] for name in data[1:]}
     if entry.name == "windowed":
         windowed = bundle.windowed(policy, entry.precision)
-        return functools.partial(windowed.predict, x, **others), windowed.graph.session
+        return functools.partial(windowed.predict, x, **others)
     streaming = bundle.streaming(policy, entry.precision)
     if others:  # what `step` does not take
         stream = LiveStream(streaming, {name: feed[name] for name in entry.signature.states})
-        return functools.partial(stream.step, x, reuse=True, **others), streaming.graph.session
-    step = functools.partial(streaming.step, x, tuple(range(batch)), reuse=True)
-    return step, streaming.graph.session
+        return functools.partial(stream.step, x, reuse=True, **others)
+    return functools.partial(streaming.step, x, tuple(range(batch)), reuse=True)
+
+
+def deployed_graph(bundle: Bundle, entry: GraphEntry, feed: Feed) -> tuple[bytes, Feed]:
+    """The graph that is run, which for a step is rewritten in memory, and its inputs."""
+    content, tensors = bundle.read(entry.file), entry.signature
+    x = feed[tensors.data[0].name]
+    one_sample = entry.name == "streaming" and x.shape[:2] == (1, 1)
+    found = rewritten(content, tensors, one_sample=one_sample) if len(tensors.data) == 1 else None
+    if found is None:
+        return content, feed
+    given: dict[str, NDArray[np.float32]] = {}
+    for name, array in feed.items():
+        parts = found.parts.get(name)
+        given |= {name: array} if parts is None else {part: array[n : n + 1] for n, part in enumerate(parts)}
+    return found.content, given
 
 
 def bound_call(session: Session, feed: Feed) -> Call:
@@ -127,14 +141,5 @@ def _value(name: str, rank: int) -> bytes:
 
 
 def _field(number: int, content: int | bytes) -> bytes:
-    if isinstance(content, int):
-        return _varint(number << 3) + _varint(content)
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    parts = []
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*parts, number])
+    entry = Entry(VARINT, content) if isinstance(content, int) else Entry(BYTES, memoryview(content))
+    return write_message({number: [entry]})

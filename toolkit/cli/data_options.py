@@ -71,8 +71,8 @@ def reading_settings(settings: Sequence[str]) -> dict[str, Any]:
         ConfigError: a setting that is of another form, or that does not say how a file is read.
     """
     from toolkit.contract.records import nearest
+    from toolkit.contract.settings import override
     from toolkit.data.config import READING
-    from toolkit.training.config import override
 
     allowed = [f"data.{name}" for name in READING]
     tables = override({}, settings)

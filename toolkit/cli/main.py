@@ -21,9 +21,12 @@ COMMANDS = (
     "train",
     "tune",
     "evaluate",
+    "score",
     "export",
     "parity",
     "benchmark",
+    "compare",
+    "tune-session",
     "inspect",
     "doctor",
 )
@@ -33,7 +36,7 @@ INTERRUPTED = 130
 
 
 class CommandGroup(click.Group):
-    """Finds the command `name` in the module `toolkit.cli.name`."""
+    """Finds the command `name` in the module `toolkit.cli.name`; a dash becomes an underscore, as Python needs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which people use them."""
@@ -43,7 +46,8 @@ class CommandGroup(click.Group):
         """Imports the command's file."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"toolkit.cli.{cmd_name}"), cmd_name)
+        module = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"toolkit.cli.{module}"), module)
         return command
 
 

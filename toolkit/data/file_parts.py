@@ -136,15 +136,15 @@ def _times(file: OpenFile, frame: pl.DataFrame, config: DataConfig) -> Times:
     kinds = file.rows.collect_schema()
     column = frame[TIME].rename(" ".join(config.timestamps))
     if not _times_are_text(kinds, config):
-        return read_times(column, file.path.name, config.timestamp_format)
+        return read_times(column, file.path.name, config.timestamp_format, file.first_row)
     if not column.null_count() and column.dtype.is_temporal():
         zoned = getattr(column.dtype, "time_zone", None) is not None
         return Times(column.cast(pl.Int64).to_numpy(), zoned)
     if not column.null_count():
-        return read_times(column, file.path.name)
+        return read_times(column, file.path.name, first_row=file.first_row)
     # Here alone the text of the times is held: some row is of another form, or of none.
     text = collected(file, file.rows.select(_time_text(config)).head(len(column)), config).to_series()
-    return read_times(text, file.path.name, config.timestamp_format)
+    return read_times(text, file.path.name, config.timestamp_format, file.first_row)
 
 
 def _names_in(frame: pl.DataFrame, role: str, column: str | None, word: str, file: OpenFile) -> pl.Series | None:
@@ -155,7 +155,7 @@ def _names_in(frame: pl.DataFrame, role: str, column: str | None, word: str, fil
         row = int(names.is_null().arg_max() or 0)
         raise DataError(
             f"{file.path.name}: the {word} is missing",
-            got=f"nothing in {in_file(row, str(column))}",
+            got=f"nothing in {in_file(file.first_row + row, str(column))}",
             allowed="a name or number in every row",
         )
     return names
@@ -175,6 +175,7 @@ def _wrong_cell(file: OpenFile, row: int, channels: Sequence[str], config: DataC
     kinds = cells.schema
     for name in channels:
         if cells.select(no_number(name, kinds[name], config)).item():
-            return text_among_numbers(file.path.name, str(cells[name][0]).strip(), in_file(row, name), name, config)
+            place = in_file(file.first_row + row, name)
+            return text_among_numbers(file.path.name, str(cells[name][0]).strip(), place, name, config)
     width = len(file.names)
-    return longer_row(file.path.name, f"more than {width} cells in row {row + 1}", width)
+    return longer_row(file.path.name, f"more than {width} cells in row {file.first_row + row + 1}", width)

@@ -230,6 +230,40 @@ def read_channels(
         ConfigError: the signal names a feature that does not exist, or a setting is wrong.
         DataError: as `read_table`.
     """
+    how = channel_reading(file, timestamp, signal, asset, label, reading=reading)
+    table = _readings(how.config, how.features)
+    return of_channels(with_calendar(table, how.calendar, signal.timezone), signal.channel_names)
+
+
+@dataclass(frozen=True)
+class ChannelReading:
+    """How the channels of a signal come out of a table.
+
+    Attributes:
+        config: the file, its columns and the gap policies.
+        features: what becomes of raw samples; None where each row holds the channels as they are.
+        calendar: what the time alone tells, behind the other channels.
+    """
+
+    config: DataConfig
+    features: FeatureConfig | None
+    calendar: tuple[str, ...]
+
+
+def channel_reading(
+    file: Path | str | tuple[str, ...],
+    timestamp: str | tuple[str, ...],
+    signal: SignalSpec,
+    asset: str | None = None,
+    label: str | None = None,
+    *,
+    reading: Mapping[str, Any] | None = None,
+) -> ChannelReading:
+    """The settings by which `read_channels` reads, for whoever reads in pieces. Nothing is opened.
+
+    Raises:
+        ConfigError: as `read_channels`.
+    """
     names = signal.channel_names
     samples = signal.sampling == "samples"
     readings = signal.channels[: len(names) - signal.calendar_channels]
@@ -247,8 +281,7 @@ def read_channels(
         "label": label,
     }
     config = decode(DataConfig, settings | dict(reading or {}), "data", ConfigError)
-    table = _readings(config, _features_of(readings, signal) if samples else None)
-    return of_channels(with_calendar(table, computed, signal.timezone), names)
+    return ChannelReading(config, _features_of(readings, signal) if samples else None, computed)
 
 
 def of_channels(table: SensorTable, names: Sequence[str]) -> SensorTable:

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,12 +30,14 @@ class OpenFile:
         rows: its columns under their names, as text or as Parquet's types.
         names: of its columns.
         unnamed: columns behind the last name, which must be empty.
+        first_row: rows of the file before the first one here, for messages about a piece of it.
     """
 
     path: Path
     rows: pl.LazyFrame
     names: tuple[str, ...]
     unnamed: tuple[str, ...] = ()
+    first_row: int = 0
 
 
 def open_file(path: Path, config: DataConfig) -> OpenFile:
@@ -116,13 +119,26 @@ def _open_text(path: Path, line: str, config: DataConfig) -> OpenFile:
     return OpenFile(path, rows.rename(named), tuple(names), tuple(unnamed[: len(scanned) - len(names)]))
 
 
-def _scan_blanks(path: Path, names: Sequence[str], *, skip_first: bool) -> pl.LazyFrame:
+def text_rows(text: io.BytesIO, file: OpenFile, config: DataConfig) -> pl.LazyFrame:
+    """Some whole rows of an open text file, under its columns' names; they hold no header."""
+    if config.separator == " ":
+        return _scan_blanks(text, file.names, skip_first=False)
+    return pl.scan_csv(
+        text,
+        schema=dict.fromkeys([*file.names, *file.unnamed], pl.String),
+        null_values=NULL_WORDS,
+        separator=config.separator,
+        has_header=False,
+    )
+
+
+def _scan_blanks(text: Path | io.BytesIO, names: Sequence[str], *, skip_first: bool) -> pl.LazyFrame:
     """Cells between runs of blanks: each line is read as one cell and split in the plan."""
     lines = pl.scan_csv(
-        path, has_header=False, infer_schema=False, separator=NO_MARK, quote_char=None, glob=False,
+        text, has_header=False, infer_schema=False, separator=NO_MARK, quote_char=None, glob=False,
         skip_rows=int(skip_first),
     )  # fmt: skip
-    line = collected_names(path, lines)[0]
+    line = collected_names(text if isinstance(text, Path) else Path("the table"), lines)[0]
     cells = pl.col(line).str.strip_chars().str.replace_all(r"\s+", " ").str.split_exact(" ", len(names))
     rows = lines.drop_nulls().select(cells.struct.rename_fields([*names, MORE])).unnest(line)
     return rows.with_columns(pl.when(pl.col(name).is_in(NULL_WORDS).not_()).then(pl.col(name)) for name in names)

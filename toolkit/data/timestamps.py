@@ -43,7 +43,7 @@ class Times:
     zoned: bool
 
 
-def read_times(column: pl.Series, file_name: str, form: str | None = None) -> Times:
+def read_times(column: pl.Series, file_name: str, form: str | None = None, first_row: int = 0) -> Times:
     """Microseconds since 1970 for every row.
 
     Times with a zone are turned into UTC; times without one are taken as they stand.
@@ -52,19 +52,20 @@ def read_times(column: pl.Series, file_name: str, form: str | None = None) -> Ti
         column: text, numbers, or Parquet's own times.
         file_name: for messages.
         form: as `strptime` takes it; None tries ISO 8601 and numbers since 1970.
+        first_row: rows of the file before the first one here, for messages.
 
     Raises:
         DataError: a time that is missing or cannot be read; the message names its row and shows it.
     """
     if column.null_count():
         row = int(column.is_null().arg_max() or 0)
-        raise _unreadable(column, row, file_name, "nothing", form)
+        raise _unreadable(column, first_row + row, file_name, "nothing", form)
     if form is not None and not column.dtype.is_temporal():
         column = column.cast(pl.String)
     if column.dtype == pl.String:
-        return _from_text(column.str.strip_chars(), file_name, form)
+        return _from_text(column.str.strip_chars(), file_name, form, first_row)
     if column.dtype.is_numeric():
-        return _from_numbers(column, column.cast(pl.Float64), file_name)
+        return _from_numbers(column, column.cast(pl.Float64), file_name, first_row)
     if column.dtype in (pl.Datetime, pl.Date):
         zoned = getattr(column.dtype, "time_zone", None) is not None
         return Times(column.cast(pl.Datetime("us")).cast(pl.Int64).to_numpy().astype(np.int64), zoned)
@@ -91,19 +92,19 @@ def parsed(column: pl.Expr, form: str) -> pl.Expr:
     return text.str.to_datetime(form, time_unit="us", strict=False)
 
 
-def _from_numbers(column: pl.Series, numbers: pl.Series, file_name: str) -> Times:
+def _from_numbers(column: pl.Series, numbers: pl.Series, file_name: str, first_row: int) -> Times:
     values = numbers.to_numpy()
     usable = np.abs(values) < LARGEST  # NaN is not: it compares false
     if not usable.all():
         row = int(np.argmin(usable))
-        raise _unreadable(column, row, file_name, repr(str(column[row])), None)
-    _check_no_calendar(column, values, file_name)
+        raise _unreadable(column, first_row + row, file_name, repr(str(column[row])), None, text=str(column[row]))
+    _check_no_calendar(column, values, file_name, first_row)
     largest = float(np.abs(values).max())
     factor = next(factor for limit, factor in EPOCH_UNITS if largest < limit)
     return Times(np.round(values * factor).astype(np.int64), zoned=True)
 
 
-def _check_no_calendar(column: pl.Series, values: NDArray[np.float64], file_name: str) -> None:
+def _check_no_calendar(column: pl.Series, values: NDArray[np.float64], file_name: str, first_row: int) -> None:
     """Refuses 20260128, 2026012820 or 20260128203000: as seconds or milliseconds they would all be wrong."""
     for digits in (8, 10, 12, 14):
         head = values // 10.0 ** (digits - 8)
@@ -112,32 +113,34 @@ def _check_no_calendar(column: pl.Series, values: NDArray[np.float64], file_name
         if dates.all():
             raise DataError(
                 f"{file_name}: timestamps without separators could be dates or numbers since 1970",
-                got=f"{int(values[0])} in row 1, column {column.name!r}",
+                got=f"{int(values[0])} in row {first_row + 1}, column {column.name!r}",
                 allowed="ISO 8601 with separators (2026-01-05T13:45:00Z)",
                 fix="write them with separators, or say how they are written: --set data.timestamp_format=%Y%m%d",
             )
 
 
-def _from_text(column: pl.Series, file_name: str, form: str | None) -> Times:
+def _from_text(column: pl.Series, file_name: str, form: str | None, first_row: int) -> Times:
     """In the form given, or in the one that reads most rows: it tells which row is the odd one."""
     chosen = form or likely_form(column)
     times = column.to_frame().select(parsed(pl.first(), chosen)).to_series()
     if times.null_count():
         row = int(times.is_null().arg_max() or 0)
-        raise _unreadable(column, row, file_name, repr(str(column[row])[:40]), form)
+        raise _unreadable(column, first_row + row, file_name, repr(str(column[row])[:40]), form, text=str(column[row]))
     if chosen == NUMBERS and form is None:
-        return _from_numbers(column, times, file_name)
+        return _from_numbers(column, times, file_name, first_row)
     return Times(times.cast(pl.Int64).to_numpy().astype(np.int64), "%z" in chosen)
 
 
-def _unreadable(column: pl.Series, row: int, file_name: str, got: str, form: str | None) -> DataError:
+def _unreadable(
+    column: pl.Series, row: int, file_name: str, got: str, form: str | None, *, text: str = "None"
+) -> DataError:
     return DataError(
         f"{file_name}: a timestamp cannot be read",
         got=f"{got} in row {row + 1}, column {column.name!r}",
         allowed=f"data.timestamp_format, {form!r}, in every row"
         if form
         else "ISO 8601 (2026-01-05T13:45:00Z) or a number since 1970, the same form in every row",
-        fix=None if form else _format_for(str(column[row])),
+        fix=None if form else _format_for(text),
     )
 
 

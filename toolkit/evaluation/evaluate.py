@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import QUANTILES, GraphSignature, TensorSpec
+from toolkit.contract.graph_io import QUANTILES, GraphSignature, TensorSpec, horizon_of
 from toolkit.contract.manifest import WEIGHTS
 from toolkit.contract.model_spec import MEDIAN
 from toolkit.contract.reports import Errors, EvaluationReport, Scores
@@ -19,7 +19,6 @@ from toolkit.data.dataset import parts_of
 from toolkit.data.tables import SensorTable, of_channels, read_channels, read_table
 from toolkit.errors import BundleError, DataError
 from toolkit.parity.bundle import model_of
-from toolkit.parity.held_out import horizon_of
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.environment import environment
 from toolkit.runtime.predictors import WindowedPredictor

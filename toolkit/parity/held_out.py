@@ -1,12 +1,10 @@
 """Windows of readings that a model was not trained on, with what came next."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import Axis
 from toolkit.contract.signals import SignalSpec
 
 MAX_WINDOWS = 256
@@ -28,19 +26,6 @@ class HeldOut:
     x: Floats
     y: Floats
     targets: tuple[str, ...]
-
-
-def horizon_of(axes: Sequence[Axis], targets: int) -> int | None:
-    """How many samples ahead an answer of these axes forecasts; None where it is no forecast of so many targets.
-
-    The sizes that are fixed tell: `(horizon, targets)`; `(targets,)`, one sample ahead; `(horizon,)` of one target.
-    """
-    fixed = [axis for axis in axes if isinstance(axis, int)]
-    if not targets or not 1 <= len(fixed) <= 2 or list(axes[-len(fixed) :]) != fixed:
-        return None
-    if fixed[-1] == targets:
-        return fixed[0] if len(fixed) == 2 else 1
-    return fixed[0] if targets == len(fixed) == 1 else None
 
 
 def held_out_of(samples: Floats, window_length: int, horizon: int, signal: SignalSpec) -> HeldOut | None:

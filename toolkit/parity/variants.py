@@ -7,10 +7,11 @@ import onnx
 from numpy.typing import NDArray
 
 from toolkit.contract.graph_entry import GraphEntry
+from toolkit.contract.graph_io import horizon_of
 from toolkit.contract.parity_reports import VariantCheck
 from toolkit.export.quantised_lint import fp16_problems, quantisation_problems
 from toolkit.parity.forecast_errors import growth, mean_errors, scored_windows
-from toolkit.parity.held_out import HeldOut, held_out_of, horizon_of
+from toolkit.parity.held_out import HeldOut, held_out_of
 from toolkit.runtime.bundle import Bundle
 
 DEFAULT_LOSS = 0.01

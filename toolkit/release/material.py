@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from toolkit.contract.graph_entry import GraphEntry
-from toolkit.contract.graph_io import GraphName, TensorSpec
+from toolkit.contract.graph_io import GraphName, TensorSpec, horizon_of
 from toolkit.contract.manifest import check_signal
 from toolkit.contract.model_spec import Layout, ModelSpec
 from toolkit.contract.records import encode
@@ -22,7 +22,7 @@ from toolkit.export.foreign_graph import foreign_graph, refuse_loops
 from toolkit.export.turns import probed
 from toolkit.model.lstm import MultivariateLSTM, model_from_spec
 from toolkit.model.torch_graph import TorchGraph, TorchGraphs, torch_graphs
-from toolkit.parity.held_out import HeldOut, held_out_of, horizon_of
+from toolkit.parity.held_out import HeldOut, held_out_of
 from toolkit.release.held_out import Readings
 from toolkit.runtime.environment import package_versions
 from toolkit.training.run import Run

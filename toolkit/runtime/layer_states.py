@@ -64,13 +64,25 @@ def open_layers(
         one_sample: whether it will get one sample of one series at a time (see `one_sample`).
     """
     try:
-        rewritten = with_layer_states(content, tensors)
-        if rewritten is None:
-            return None
-        graph = for_one_sample(rewritten.content) if one_sample else rewritten.content
-        return LayerSession(create_session(graph, policy), rewritten.parts)
+        found = rewritten(content, tensors, one_sample=one_sample)
+        return None if found is None else LayerSession(create_session(found.content, policy), found.parts)
     except BundleError:
         return None
+
+
+def rewritten(content: bytes, tensors: GraphSignature, *, one_sample: bool) -> LayerStates | None:
+    """The graph as it is run step by step, or None where nothing can be taken out of it.
+
+    Args:
+        content: a streaming graph that has been read before.
+        tensors: its signature.
+        one_sample: as `open_layers`.
+    """
+    if len(content) > LARGEST or not tensors.states:
+        return None
+    apart = with_layer_states(content, tensors) or LayerStates(content, {})
+    graph = for_one_sample(apart.content) if one_sample else apart.content
+    return None if graph == content else LayerStates(graph, apart.parts)
 
 
 def with_layer_states(content: bytes, tensors: GraphSignature) -> LayerStates | None:

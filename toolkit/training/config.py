@@ -10,6 +10,7 @@ import tomli_w
 
 from toolkit.contract.model_spec import LARGEST, Cell, ChannelMixing, Head, Normalisation, check_quantiles
 from toolkit.contract.records import decode, encode
+from toolkit.contract.settings import override
 from toolkit.data.config import DataConfig
 from toolkit.data.feature_config import FeatureConfig
 from toolkit.errors import ConfigError
@@ -236,29 +237,6 @@ def config_from_tables(tables: Mapping[str, Any], where: str) -> RunConfig:
         ConfigError: an unknown or missing key (the nearest one is named), a wrong type, a value out of range.
     """
     return decode(RunConfig, tables, where, ConfigError)
-
-
-def override(tables: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """Applies `table.key=value` settings; a value is read as TOML, and as text where it is none.
-
-    Raises:
-        ConfigError: a setting that is not of that form.
-    """
-    changed = {name: dict(table) if isinstance(table, Mapping) else table for name, table in tables.items()}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        table, dot, key = name.strip().partition(".")
-        if not (equals and dot and table and key):
-            raise ConfigError("--set", got=repr(setting), allowed="table.key=value", fix="--set training.max_epochs=20")
-        changed.setdefault(table, {})[key.strip()] = _toml_value(text.strip())
-    return changed
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _without_none(value: Any) -> Any:
