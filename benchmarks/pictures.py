@@ -41,7 +41,7 @@ def ratio_plot(title: str, told: str, marks: Sequence[Mark]) -> str:
 
     top, bottom = 64, 64 + LINE * len(marks)
     parts = [_text(MARGIN, 24, title, 16, bold=True), _text(MARGIN, 44, told, 12)]
-    parts += [_line(place(tick), top - 6, place(tick), bottom, GREY, 1) for tick in ticks(min(ends), max(ends))]
+    parts += [_line((place(tick), top - 6), (place(tick), bottom), GREY, 1) for tick in ticks(min(ends), max(ends))]
     parts += [_text(place(tick), bottom + 16, f"{tick:g}", 11, "middle") for tick in ticks(min(ends), max(ends))]
     for number, mark in enumerate(marks):
         parts += _marked(mark, top + LINE * number + LINE / 2, place)
@@ -64,12 +64,11 @@ def _marked(mark: Mark, y: float, at: Callable[[float], float]) -> list[str]:
     parts = [_text(MARGIN + LABEL - 10, y + 4, mark.name, 12, "end")]
     for value, colour in ((mark.must, MUST), (mark.aim, AIM)):
         if value is not None:
-            parts.append(_line(at(value), y - 8, at(value), y + 8, colour, 2))
-    parts.append(_line(at(mark.low), y, at(mark.high), y, OURS, 3))
+            parts.append(_line((at(value), y - 8), (at(value), y + 8), colour, 2))
+    parts.append(_line((at(mark.low), y), (at(mark.high), y), OURS, 3))
     told = f"{mark.name}: {mark.value:.2f} ({mark.low:.2f} to {mark.high:.2f})"
-    parts.append(
-        f'<circle cx="{at(mark.value):.1f}" cy="{y:.1f}" r="5" fill="{OURS}"><title>{html.escape(told)}</title></circle>'
-    )
+    dot = f'<circle cx="{at(mark.value):.1f}" cy="{y:.1f}" r="5" fill="{OURS}">'
+    parts.append(f"{dot}<title>{html.escape(told)}</title></circle>")
     parts.append(_text(WIDTH - MARGIN, y + 4, f"{mark.value:.2f}", 12, "end", bold=True))
     return parts
 
@@ -82,5 +81,6 @@ def _text(x: float, y: float, words: str, size: int, anchor: str = "start", *, b
     )
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: int) -> str:
+def _line(start: tuple[float, float], end: tuple[float, float], colour: str, width: int) -> str:
+    (x1, y1), (x2, y2) = start, end
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width}"/>'

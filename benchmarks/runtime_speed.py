@@ -4,7 +4,7 @@
 
 The plain joint LSTM of two layers of 64 units, nine channels, no window normalisation. Contenders take turns within one
 process, each on one thread; bulk on two cores runs in a process for each contender, because torch's threads spin.
-Answers are compared before anything is timed. "Plain" is an `InferenceSession` with onnxruntime's own options but one
+Answers are compared before anything is timed; a step gives its answer in memory that the next one overwrites. "Plain" is an `InferenceSession` with onnxruntime's own options but one
 thread, called by `session.run`, as its documentation does.
 """
 
@@ -31,8 +31,9 @@ from toolkit.export.graphs import export_torch_graph
 from toolkit.export.precision import to_int8
 from toolkit.model.torch_graph import TorchGraph
 from toolkit.runtime.bulk import BulkPredictor
+from toolkit.runtime.chunks import CHUNK
 from toolkit.runtime.environment import environment, usable_cores
-from toolkit.runtime.guarded_graph import GuardedGraph
+from toolkit.runtime.guarded_graph import GuardedGraph, check_feed
 from toolkit.runtime.layer_states import open_layers
 from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
 from toolkit.runtime.session import create_session
@@ -97,7 +98,7 @@ def ours(graph: TorchGraph, content: bytes, *, one_series: bool = False) -> Wind
 def step_call(graph: TorchGraph, content: bytes, x: np.ndarray) -> Call:
     layers = partial(open_layers, content, graph.tensors, None)
     predictor = StreamingPredictor.of(GuardedGraph(create_session(content), graph.tensors, layers=layers))
-    return partial(predictor.step, x)
+    return partial(predictor.step, x, reuse=True)
 
 
 @dataclass(frozen=True)
@@ -224,11 +225,21 @@ def on_two_cores(rounds: int) -> dict[str, list[float]]:
 
 
 def guards_us(of: Graphs) -> dict[str, float]:
-    """What the guards cost alone, by a session that does nothing, beside the copies in and out that it makes.
-
-    The second figure of each is beside a real session, whose call pushes the guards' code out of the caches.
-    """
+    """What the guards cost alone: a call whose session does nothing, less its copies in and out."""
     return {f"window {length}": _guards_alone(of, length) for length in (20, WINDOW)}
+
+
+def guards_share_in_bulk(of: Graphs) -> float:
+    """The part of a chunk's call that its guards take; small calls have the quick way, chunks the long one."""
+    x = feed_of(of.windowed, CHUNK, WINDOW)["x"]
+    graph = GuardedGraph(create_session(of.ours), of.windowed.tensors)
+    calls: Calls = {
+        "call": partial(graph.run, {"x": x}),
+        "guards": partial(check_feed, {"x": x}, graph.tensors, graph.limits),
+    }
+    timed = measure_in_turns([*calls.values()], SystemClock(), warm_up([*calls.values()], SystemClock(), 2.0))
+    call, guards = (m.block_medians_ns for m in timed)
+    return round(float(np.median(guards / call)), 4)
 
 
 def _guards_alone(of: Graphs, length: int) -> float:
@@ -285,12 +296,15 @@ def main() -> None:
     records = [judged(claim, blocks) for claim in CLAIMS if {claim.slow, claim.fast} <= set(blocks)]
     guards = guards_us(of)
     print("\n".join(map(line, records)))
+    share = guards_share_in_bulk(of)
+    print(f"guards of a chunk of {CHUNK}: {100 * share:.2f} % of its call (must 5)")
     print("guards alone: " + ", ".join(f"{name} {cost:.2f} us" for name, cost in guards.items()))
     if options.json is not None:
         report = {
             "environment": environment(),
             "claims": records,
             "guards_us": guards,
+            "guards_share_in_bulk": share,
             "p50_us": {name: round(float(np.median(values)) / 1000, 2) for name, values in blocks.items()},
             "block_medians_ns": {name: [round(value) for value in values] for name, values in blocks.items()},
         }

@@ -74,6 +74,14 @@ def test_the_same_company_stays_in_its_buffers(predictor):
     assert first is second  # nothing is allocated
 
 
+def test_an_answer_is_the_callers_own(predictor):
+    answers = [predictor.step(samples(1, turn), ["a"]) for turn in range(6)]
+    copies = [answer.copy() for answer in answers]
+    predictor.step(samples(1, 9), ["a"])
+    assert all(np.array_equal(*pair) for pair in zip(answers, copies, strict=True))
+    assert len({answer.tobytes() for answer in answers}) == 6
+
+
 def test_a_state_can_be_put_away_and_given_back(bundle, predictor):
     parts = [samples(1, seed) for seed in range(5)]
     expected, _ = alone(bundle, parts)

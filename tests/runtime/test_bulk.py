@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 import types
 
 import numpy as np
@@ -152,6 +153,22 @@ def test_a_failure_begins_no_further_chunk():
     with BulkPredictor([session.guarded()], 10) as predictor, pytest.raises(BundleError, match="cannot run"):
         predictor.predict(x)
     assert len(session.calls) == 1
+
+
+def test_a_failure_on_one_core_stops_the_other():
+    x = windows(1000)
+    x[0, 0, 0] = 7
+    failing, slow = Sums(poison=np.float32(7)), Sums()
+    plain_run = slow.run
+
+    def run(names, feed):
+        time.sleep(0.005)  # so that the failure comes before it has done all
+        return plain_run(names, feed)
+
+    slow.run = run
+    with BulkPredictor([failing.guarded(), slow.guarded()], 10) as predictor, pytest.raises(BundleError):
+        predictor.predict(x)
+    assert len(failing.calls) + len(slow.calls) < 50
 
 
 @pytest.mark.parametrize(

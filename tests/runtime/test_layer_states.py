@@ -15,7 +15,7 @@ from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.runtime import layer_states
 from toolkit.runtime.bundle import load_bundle
 from toolkit.runtime.guarded_graph import GuardedGraph
-from toolkit.runtime.layer_states import open_layers, with_layer_states
+from toolkit.runtime.layer_states import open_layers, rewritten, with_layer_states
 from toolkit.runtime.live_stream import LiveStream
 from toolkit.runtime.one_sample import for_one_sample
 from toolkit.runtime.predictors import StreamingPredictor
@@ -191,7 +191,7 @@ def test_what_is_no_stack_is_left_alone(content):
 
 def test_a_large_graph_is_left_alone(monkeypatch):
     monkeypatch.setattr(layer_states, "LARGEST", 100)
-    assert with_layer_states(two_layers(), TWO) is None
+    assert rewritten(two_layers(), TWO, one_sample=False) is None
 
 
 def test_a_graph_without_states_is_left_alone(bundle):
@@ -215,6 +215,11 @@ KEPT = {
     ),
     "a transpose that answers": moved(
         helper.make_node("Neg", "x", "a"), helper.make_node("Transpose", ["a"], ["y"], perm=[1, 0, 2])
+    ),
+    "a squeeze of one of two parts": moved(
+        helper.make_node("Split", ["x"], ["u", "v"], axis=1, num_outputs=2),
+        helper.make_node("Squeeze", ["u", "one"], ["a"]),
+        helper.make_node("Neg", "a", "y"),
     ),
     "a squeeze of something else": moved(
         helper.make_node("Unsqueeze", ["x", "one"], ["u"]),
@@ -259,6 +264,20 @@ def test_what_is_written_is_read_again(entries):
 def test_a_whole_graph_is_written_as_it_was(content):
     again = write_message(read_message(memoryview(content), Budget()).entries)
     assert onnx.load_from_string(again) == onnx.load_from_string(content)
+
+
+@pytest.mark.parametrize(("shape", "one_sample"), [((1, 1), True), ((1, 2), False), ((2, 1), False)])
+def test_only_one_sample_of_one_series_gets_the_shorter_graph(bundle, shape, one_sample):
+    asked = []
+
+    def layers(one):
+        asked.append(one)
+
+    graph = dataclasses.replace(bundle.guarded(bundle.manifest.graph("streaming")), layers=layers)
+    live = LiveStream(StreamingPredictor.of(graph), state_of(shape[0]))
+    for seed in range(4):
+        live.step(readings(*shape, seed))
+    assert asked == [one_sample]
 
 
 def test_a_guarded_graph_opens_it_once(content, tensors):

@@ -1,6 +1,5 @@
 """The quick way of a live stream: that it is taken, by whom, and what is left to the long one."""
 
-import dataclasses
 import threading
 
 import numpy as np
@@ -118,7 +117,7 @@ def test_finite_numbers_whose_squares_are_not_are_answered(predictor):
 
 def test_a_call_that_fails_on_buffers_is_made_without(predictor):
     live = begun(predictor)
-    live._turns[0] = dataclasses.replace(live._turns[0], binding=None)
+    live._turns[0] = live._turns[0]._replace(binding=None)
     assert live.step(sample()).tolist() == [[[20, 20]]]
     assert live.step(sample()).tolist() == [[[37, 37]]]
 

@@ -32,13 +32,15 @@ class AssetStreams:
         self._alone: dict[Hashable, dict[str, Array]] = {}
         self._live: dict[Group, LiveStream] = {}
         self._place: dict[Hashable, Group] = {}
+        """The company that an asset was in last; where that is not live any more, its state is in `_alone`."""
         self._one_at_a_time = threading.RLock()
 
     @property
     def assets(self) -> tuple[Hashable, ...]:
         """Those that have a state."""
         with self._one_at_a_time:
-            return (*self._place, *self._alone)
+            live = [asset for asset, group in self._place.items() if group in self._live]
+            return tuple(dict.fromkeys([*live, *self._alone]))
 
     def step(self, x: Array, assets: Sequence[Hashable], *, reuse: bool) -> Array:
         """See `StreamingPredictor.step`."""
@@ -56,7 +58,7 @@ class AssetStreams:
         """A copy of an asset's state, its batch axis kept; zeros before its first sample."""
         with self._one_at_a_time:
             group = self._place.get(asset)
-            if group is not None:
+            if group in self._live:
                 return self._part(self._live[group].state, group.index(asset))
             return {name: array.copy() for name, array in self._alone.get(asset, self._zeros()).items()}
 
@@ -80,25 +82,29 @@ class AssetStreams:
     def forget(self, asset: Hashable) -> None:
         """Drops an asset's state: its next sample is its first."""
         with self._one_at_a_time:
-            if asset in self._place:
-                self._part_company(self._place[asset])
+            self._part_company(self._place.get(asset))
+            self._place.pop(asset, None)
             self._alone.pop(asset, None)
 
     def _first_step(self, x: Array, group: Group) -> Array:
-        """Puts the states together. An asset of another company is taken out of it, which then is none any more."""
+        """Puts the states together. An asset of another company is taken out of it, which then is none any more.
+
+        One assignment makes the company live, another in `_part_company` ends it: whatever interrupts this in between,
+        no state is lost.
+        """
         self._check(x, group)
         for asset in group:
-            if asset in self._place:
-                self._part_company(self._place[asset])
+            self._part_company(self._place.get(asset))
         while len(self._live) >= GROUPS_KEPT:
             self._part_company(next(iter(self._live)))
         states = [self._alone.get(asset) or self._zeros() for asset in group]
         live = LiveStream(self._predictor, {name: self._joined(name, states) for name in self._zeros()})
         answer = live.step(x)  # what it refuses leaves everything as it was
+        for asset in group:
+            self._place[asset] = group
         self._live[group] = live
         for asset in group:
             self._alone.pop(asset, None)
-            self._place[asset] = group
         return answer
 
     def _check(self, x: Array, group: Group) -> None:
@@ -109,11 +115,14 @@ class AssetStreams:
         if len(set(group)) != len(group):
             raise InputError("assets of a step", got="the same one twice", allowed="different ones")
 
-    def _part_company(self, group: Group) -> None:
-        state = self._live.pop(group).state
-        for number, asset in enumerate(group):
-            self._alone[asset] = self._part(state, number)
-            del self._place[asset]
+    def _part_company(self, group: Group | None) -> None:
+        if group not in self._live:
+            return
+        state = self._live[group].state
+        self._alone.update({asset: self._part(state, number) for number, asset in enumerate(group)})
+        del self._live[group]
+        for asset in group:
+            self._place.pop(asset, None)
 
     def _part(self, state: Mapping[str, Array], number: int) -> dict[str, Array]:
         tensors = self._tensors

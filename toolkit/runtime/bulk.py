@@ -4,6 +4,7 @@ No threads have to meet at every step: each takes the next chunk when it has don
 """
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from toolkit.contract.graph_io import TensorSpec
 from toolkit.errors import ConfigError, InputError
 from toolkit.runtime.chunks import WORTH_SHARING, chunk_bounds, series_in_a_call
-from toolkit.runtime.guarded_graph import Array, GuardedGraph
+from toolkit.runtime.guarded_graph import Array, GuardedGraph, check_feed, refuse_masked
 from toolkit.runtime.stream import part_of
 
 Part = Callable[[int, int], Array]
@@ -49,8 +50,7 @@ class BulkPredictor:
         self._tensor, self._tensors, self._batch = tensors.inputs[0], tensors, tensors.batch_axis
         self._axis = self._tensor.axes.index(self._batch)
         self._chunk, self._limits = chunk, limits
-        self._pool = ThreadPoolExecutor(len(self._graphs), "bulk")
-        self._one_at_a_time = threading.Lock()
+        self._begin()
 
     @property
     def cores(self) -> int:
@@ -91,24 +91,34 @@ class BulkPredictor:
         """All answers by name; otherwise as `predict`."""
         if not isinstance(x, np.ndarray) or x.ndim < 2 or 0 in x.shape or x.shape[self._axis] < WORTH_SHARING:
             return self._graphs[0].run({self._tensor.name: x})  # a small one, or one that the guards refuse
-        samples = x.shape[1 - self._axis]
-        return self._answers(
-            x.shape[self._axis], samples, lambda start, stop: part_of(x, self._tensor, self._batch, start, stop)
-        )
+        refuse_masked(x, self._tensor.name)
+        series, samples = x.shape[self._axis], x.shape[1 - self._axis]
+        try:
+            return self._answers(
+                series, samples, lambda start, stop: part_of(x, self._tensor, self._batch, start, stop)
+            )
+        except InputError:
+            check_feed({self._tensor.name: x}, self._tensors, self._limits)  # tells the place in all, not in a chunk
+            raise
 
     def run_windows(
         self, readings: Array, starts: NDArray[np.integer[Any]], length: int | None = None
     ) -> dict[str, Array]:
         """All answers by name; otherwise as `predict_windows`."""
         length = length or self._window_length or 0
-        _check_windows(readings, starts, length)
+        _check_windows(readings, starts, length, self._tensor.axes[-1])
+        starts = starts.astype(np.int64)  # to be added to signed numbers
         rows = np.arange(length)
 
         def windows(start: int, stop: int) -> Array:
             places = starts[start:stop, np.newaxis] + rows  # [batch, sequence]
             return readings[places if self._axis == 0 else np.ascontiguousarray(places.T)]
 
-        return self._answers(starts.size, length, windows)
+        try:
+            return self._answers(starts.size, length, windows)
+        except InputError:
+            _tell_row(readings, starts, length)
+            raise
 
     def close(self) -> None:
         """Ends the threads."""
@@ -120,8 +130,15 @@ class BulkPredictor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._pool = ThreadPoolExecutor(len(self._graphs), "bulk")
+        self._one_at_a_time = threading.Lock()
+
     def _answers(self, series: int, samples: int, part: Part) -> dict[str, Array]:
         """All chunks; each core takes the next one when it has done its last."""
+        if self._process != os.getpid():  # a fork takes no threads along, and would wait for them for ever
+            self._begin()
         with self._one_at_a_time:
             bounds = self._bounds(series, samples)
             gathered = _Gathered(self._tensors.outputs, self._batch, bounds)
@@ -185,10 +202,37 @@ class _Gathered:
         return np.empty((*answer.shape[:axis], self._series, *answer.shape[axis + 1 :]), answer.dtype)
 
 
-def _check_windows(readings: Array, starts: NDArray[np.integer[Any]], length: int) -> None:
+def _check_windows(readings: Array, starts: NDArray[np.integer[Any]], length: int, channels: str | int) -> None:
+    whole = isinstance(starts, np.ndarray) and starts.dtype.kind in "iu"
+    for array, name, fits, allowed in (
+        (readings, "the table", isinstance(readings, np.ndarray) and readings.dtype == np.float32, "a float32 array"),
+        (starts, "the array of starts", whole, "an array of whole numbers"),
+    ):
+        if not fits:
+            got = getattr(array, "dtype", type(array).__name__)
+            raise InputError(f"{name} has the wrong type", got=got, allowed=allowed)
+        refuse_masked(array, name)
     if readings.ndim != 2 or starts.ndim != 1 or not starts.size or length < 1:
         got = f"{starts.size} windows of {length} rows of {list(readings.shape)}"
         raise InputError("windows of a table", got=got, allowed="1 or more of 1 or more, of [rows, channels]")
+    if isinstance(channels, int) and readings.shape[1] != channels:
+        raise InputError("the table has the wrong shape", got=list(readings.shape), allowed=f"[rows, {channels}]")
     first, last = int(starts.min()), int(starts.max()) + length
     if first < 0 or last > len(readings):
         raise InputError("a window leaves the table", got=f"rows {first} to {last}", allowed=f"0 to {len(readings)}")
+
+
+def _tell_row(readings: Array, starts: NDArray[np.integer[Any]], length: int) -> None:
+    """Where in the table a value is not finite that lies within a window.
+
+    Raises:
+        InputError: there is one.
+    """
+    changes = np.bincount(starts, minlength=len(readings) + 1) - np.bincount(
+        starts + length, minlength=len(readings) + 1
+    )
+    wrong = np.argwhere(~np.isfinite(readings) & (np.cumsum(changes)[:-1] > 0)[:, np.newaxis])
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        got = f"{readings[row, column]} in row {row}, column {column}"
+        raise InputError("the table holds a value that is not finite", got=got, allowed="finite numbers")

@@ -12,6 +12,7 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +86,11 @@ class GuardedGraph:
         return {}
 
     @functools.cached_property
+    def agreeing(self) -> dict[tuple[tuple[int, ...], ...], bool]:
+        """For shapes of the inputs, whether the graph with each layer's state apart gives the same on drawn numbers."""
+        return {}
+
+    @functools.cached_property
     def bound(self) -> BoundCalls:
         """The quick way, of shapes that came before."""
         return BoundCalls(self.session, self.tensors)
@@ -149,6 +155,19 @@ def check_feed(feed: Feed, tensors: GraphSignature, limits: SizeLimits) -> dict[
     return sizes
 
 
+def refuse_masked(array: NDArray[Any], name: str) -> None:
+    """Refuses an array with masked values: onnxruntime would take what lies beneath for readings.
+
+    Raises:
+        InputError: there are such.
+    """
+    if type(array) is not np.ndarray and np.ma.is_masked(array):
+        places = np.ma.count_masked(array)
+        raise InputError(
+            f"{name} holds masked values", got=places, allowed="none", fix="fill them first: x.filled(...)"
+        )
+
+
 def check_array(array: Array, tensor: TensorSpec) -> dict[str, int]:
     """Refuses an array that onnxruntime must not see.
 
@@ -161,6 +180,7 @@ def check_array(array: Array, tensor: TensorSpec) -> dict[str, int]:
     if not isinstance(array, np.ndarray) or array.dtype != np.float32:
         got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise InputError(f"{tensor.name} has the wrong type", got=got, allowed="a float32 array")
+    refuse_masked(array, tensor.name)
     sizes: dict[str, int] = {}
     fits = len(array.shape) == len(tensor.axes)
     for size, axis in zip(array.shape, tensor.axes, strict=False):
@@ -174,11 +194,12 @@ def check_array(array: Array, tensor: TensorSpec) -> dict[str, int]:
     if 0 in sizes.values():
         axis = next(axis for axis, size in sizes.items() if size == 0)
         raise InputError(f"{tensor.name} is empty", got=f"{axis} 0", allowed=f"{axis} of 1 or more")
-    if not np.isfinite(array).all():
-        place = np.argwhere(~np.isfinite(array))[0].tolist()
+    numbers = np.asarray(array)  # a class of its own may look at some of them only
+    if not np.isfinite(numbers).all():
+        place = np.argwhere(~np.isfinite(numbers))[0].tolist()
         raise InputError(
             f"{tensor.name} holds a value that is not finite",
-            got=f"{array[tuple(place)]} at {place}",
+            got=f"{numbers[tuple(place)]} at {place}",
             allowed="finite numbers",
         )
     return sizes

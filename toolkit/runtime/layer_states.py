@@ -8,14 +8,15 @@ The rewritten graph is made in memory, of the bytes that were checked, and is us
 the graph itself to the bit (see `live_stream`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.errors import BundleError
+from toolkit.runtime.inner_shapes import blob, value_info
 from toolkit.runtime.one_sample import for_one_sample
 from toolkit.runtime.onnx_file import Node, OnnxFile, read_onnx
-from toolkit.runtime.protobuf_wire import BYTES, VARINT, Budget, Entry, read_message, write_message
+from toolkit.runtime.protobuf_wire import Budget, read_message, write_message
 from toolkit.runtime.session import Session, SessionPolicy, create_session
 
 LARGEST = 1 << 25
@@ -23,7 +24,6 @@ LARGEST = 1 << 25
 
 MODEL_GRAPH, GRAPH_NODE, GRAPH_INPUT, GRAPH_OUTPUT = 7, 1, 11, 12
 """Fields of `onnx.proto`: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto."""
-FLOAT = 1
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ def with_layer_states(content: bytes, tensors: GraphSignature) -> LayerStates | 
         tensors: its signature.
 
     Returns:
-        None where the graph is too large, or a state is not just split into its layers and put together from them.
+        None where a state is not just split into its layers and put together from them.
     """
-    if len(content) > LARGEST or not tensors.states:
+    if not tensors.states:
         return None
     file = read_onnx(content, "the streaming graph")
     splits = {given: _split_of(file, tensors.input(given)) for given in tensors.states}
@@ -154,22 +154,6 @@ def _edited(
         (GRAPH_OUTPUT, file.graph.outputs, parts[1]),
     ):
         kept = [entry for entry, value in zip(fields[number], values, strict=True) if value.name not in stacks]
-        new = [_blob(_value(part, specs[name])) for name, names in stacks.items() for part in names]
+        new = [blob(value_info(part, (1, *specs[name].axes[1:]))) for name, names in stacks.items() for part in names]
         fields[number] = [*kept, *new]
-    return write_message({**model.entries, MODEL_GRAPH: [_blob(write_message(fields))]})
-
-
-def _value(name: str, stack: TensorSpec) -> bytes:
-    """The `ValueInfoProto` of one layer's state."""
-    axes: Iterable[str | int] = (1, *stack.axes[1:])
-    shape = write_message({1: [_blob(_axis(axis)) for axis in axes]})
-    kind = write_message({1: [Entry(VARINT, FLOAT)], 2: [_blob(shape)]})
-    return write_message({1: [_blob(name.encode())], 2: [_blob(write_message({1: [_blob(kind)]}))]})
-
-
-def _axis(axis: str | int) -> bytes:
-    return write_message({1: [Entry(VARINT, axis)]} if isinstance(axis, int) else {2: [_blob(axis.encode())]})
-
-
-def _blob(content: bytes) -> Entry:
-    return Entry(BYTES, memoryview(content))
+    return write_message({**model.entries, MODEL_GRAPH: [blob(write_message(fields))]})

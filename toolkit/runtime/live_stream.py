@@ -7,12 +7,12 @@ step. Here it stays where the graph wrote it.
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from toolkit.contract.graph_io import TensorSpec
+from toolkit.errors import ToolkitError
 from toolkit.runtime.bound_calls import FLOAT32, Array, Buffers, direct_call
 from toolkit.runtime.guarded_graph import GuardedGraph
 from toolkit.runtime.layer_states import LayerSession
@@ -34,13 +34,13 @@ class Streaming(Protocol):
         """Takes new samples."""
 
 
-@dataclass(frozen=True, eq=False)
-class Turn:
+class Turn(NamedTuple):
     """One of two bound calls on the same readings, whose states change places.
 
     Attributes:
         run: see `direct_call`.
         binding: of all the arrays below.
+        dot: of `flat` with what it is given.
         flat: readings and state in one piece, for one look at whether all numbers are finite.
         readings: where new samples go.
         state: where the state is read.
@@ -49,11 +49,16 @@ class Turn:
 
     run: Any
     binding: Any
+    dot: Callable[[Array], Any]
     flat: Array
     readings: Array
     state: list[Array]
     answer: Array
 
+
+DRAWS = 2
+"""Steps on drawn numbers before a rewritten graph is used: a stream may begin with zeros, which are the same whatever
+is done to them."""
 
 Quick = Callable[[Any], Array | None]
 """A step on bound buffers; None where the long way has to look at it."""
@@ -127,22 +132,62 @@ class LiveStream:
         return answer
 
     def _tried(self, x: Array, before: list[Array], answer: Array) -> list[Turn]:
-        """Turns after this step: with each layer's state apart, if that gives the same to the bit."""
+        """Turns after this step: on the rewritten graph, if that gives the same to the bit."""
         graph, after = self._predictor.graph, [*self._state.values()]
-        layers = graph.by_layer(one_sample=x.shape[:2] == (1, 1))
-        if layers is not None:
+        layers = graph.by_layer(one_sample=_all_ones(graph.tensors.inputs, [x, *before]))
+        if layers is not None and self._agrees(layers, x, before, answer.shape):
             turns = turns_of(graph, x.shape, before, answer.shape, layers)
-            got = quick_step(turns)(x)
-            if got is not None and all(
-                one.tobytes() == other.tobytes()
-                for one, other in zip([answer, *after], [got, *turns[0].state], strict=True)
-            ):
+            if _gives(turns, x, [answer, *after]):
                 return turns
         return turns_of(graph, x.shape, after, answer.shape)
+
+    def _agrees(self, layers: LayerSession, x: Array, state: list[Array], answer: tuple[int, ...]) -> bool:
+        """Whether the rewritten graph gives the same on drawn numbers, tried once for each shape."""
+        graph = self._predictor.graph
+        shapes = tuple(array.shape for array in (x, *state))
+        if shapes not in graph.agreeing:
+            draw = np.random.default_rng(0).uniform
+            graph.agreeing[shapes] = all(
+                self._agrees_on(
+                    layers,
+                    (x + draw(-1, 1, x.shape)).astype(np.float32),
+                    answer,
+                    [draw(-1, 1, array.shape).astype(np.float32) for array in state],
+                )
+                for _ in range(DRAWS)
+            )
+        return graph.agreeing[shapes]
+
+    def _agrees_on(self, layers: LayerSession, x: Array, answer: tuple[int, ...], state: list[Array]) -> bool:
+        graph = self._predictor.graph
+        given = dict(zip(graph.tensors.states, state, strict=True))
+        try:
+            expected, after = self._predictor.advance(x, given)
+        except ToolkitError:  # what the graph makes of drawn numbers is no fault of the caller's
+            return False
+        return _gives(turns_of(graph, x.shape, state, answer, layers), x, [expected, *after.values()])
 
 
 def _nothing_bound(_: Any) -> None:
     """Of a stream that has no buffers yet."""
+
+
+def _all_ones(tensors: Sequence[TensorSpec], arrays: Sequence[Array]) -> bool:
+    """Whether every axis that may have any size is 1: one sample of one series."""
+    return all(
+        size == 1
+        for tensor, array in zip(tensors, arrays, strict=True)
+        for axis, size in zip(tensor.axes, array.shape, strict=True)
+        if isinstance(axis, str)
+    )
+
+
+def _gives(turns: list[Turn], x: Array, expected: Sequence[Array]) -> bool:
+    """Takes a step on these turns: whether answer and new states are those expected, to the bit."""
+    got = quick_step(turns)(x)
+    if got is None:
+        return False
+    return all(one.tobytes() == other.tobytes() for one, other in zip(expected, [got, *turns[0].state], strict=True))
 
 
 def quick_step(turns: list[Turn]) -> Quick:
@@ -152,21 +197,19 @@ def quick_step(turns: list[Turn]) -> Quick:
     """
     readings, answer = turns[0].readings, turns[0].answer
     shape, array_type, float32, finite = readings.shape, np.ndarray, FLOAT32, math.isfinite
-    order = [(turn.run, turn.binding, turn.flat.dot, turn.flat) for turn in turns]
 
     def step(x: Any) -> Array | None:
         if type(x) is not array_type or x.shape != shape or (x.dtype is not float32 and x.dtype != float32):
             return None
         readings[...] = x
-        run, binding, dot, flat = order[0]
+        run, binding, dot, flat, _, _, _ = turns[0]
         try:
             if not finite(dot(flat)):  # a warning where squares of finite numbers are not
                 return None
             run(binding, None)
         except Exception:  # the long way says what is wrong, or has no such trouble
             return None
-        order.reverse()
-        turns.reverse()
+        turns.reverse()  # all at once: an interruption finds the step taken or not taken
         return answer
 
     return step
@@ -203,7 +246,7 @@ def turns_of(
             binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         for name, array in _named(graph.tensors.outputs, [written, *new], layers):
             binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        turns.append(Turn(*direct_call(session, binding), flat, x, old, written))
+        turns.append(Turn(*direct_call(session, binding), flat.dot, flat, x, old, written))
     return turns
 
 

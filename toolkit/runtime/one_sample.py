@@ -2,15 +2,17 @@
 
 Where batch and sequence are 1, swapping the two changes nothing, and the hidden state after all samples is that after
 the first: the nodes that transpose, and that take the direction's axis off a layer's output, can go. Four of thirteen
-for two layers. As the graphs of `layer_states`, this one is made in memory and is used only where its answers are those
-of the bundle's own graph to the bit.
+for two layers. Only those go whose inferred shapes prove it: a square matrix that is transposed keeps its shape, and no
+step on zeros would show that it went. As the graphs of `layer_states`, this one is made in memory and is used only
+where its answers are those of the bundle's own graph to the bit.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from toolkit.runtime.inner_shapes import blob, inner_shapes
 from toolkit.runtime.onnx_file import Node, OnnxFile, read_onnx
-from toolkit.runtime.protobuf_wire import BYTES, Budget, Entry, Message, read_message, write_message
+from toolkit.runtime.protobuf_wire import Budget, Entry, Message, read_message, write_message
 
 MODEL_GRAPH, GRAPH_NODE, NODE_INPUT, NODE_OUTPUT = 7, 1, 1, 2
 """Fields of `onnx.proto`: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto."""
@@ -24,7 +26,7 @@ def for_one_sample(content: bytes) -> bytes:
         content: a streaming graph that has been read before.
     """
     file = read_onnx(content, "the streaming graph")
-    same = _same_values(file)
+    same = _proven(_same_values(file), content, file)
     if not same:
         return content
     kept = [node for node in file.graph.nodes if node.outputs[0] not in same]
@@ -34,8 +36,8 @@ def for_one_sample(content: bytes) -> bytes:
     graph = model.message(MODEL_GRAPH)
     assert graph is not None  # it was read before
     pairs = zip(graph.messages(GRAPH_NODE), file.graph.nodes, strict=True)
-    nodes = [_blob(_renamed(message, node, same, read)) for message, node in pairs if node.outputs[0] not in same]
-    return write_message({**model.entries, MODEL_GRAPH: [_blob(write_message({**graph.entries, GRAPH_NODE: nodes}))]})
+    nodes = [blob(_renamed(message, node, same, read)) for message, node in pairs if node.outputs[0] not in same]
+    return write_message({**model.entries, MODEL_GRAPH: [blob(write_message({**graph.entries, GRAPH_NODE: nodes}))]})
 
 
 def _same_values(file: OnnxFile) -> dict[str, str]:
@@ -48,6 +50,16 @@ def _same_values(file: OnnxFile) -> dict[str, str]:
         if source and node.outputs[0] not in answers and not node.domain:
             found[node.outputs[0]] = source
     return found
+
+
+def _proven(found: Mapping[str, str], content: bytes, file: OnnxFile) -> dict[str, str]:
+    """Those of one sample: both tensors have one shape, and the first two axes, which alone change places, are 1."""
+    shapes = inner_shapes(content, file, [*found, *found.values()]) if found else {}
+    return {
+        name: source
+        for name, source in found.items()
+        if shapes.get(name, ())[:2] == (1, 1) and shapes[name] == shapes.get(source)
+    }
 
 
 def _swapped(node: Node) -> str | None:
@@ -67,7 +79,8 @@ def _last_hidden(node: Node, makers: Mapping[str, Node]) -> str | None:
     forward = direction is None or direction.strings == (b"forward",)
     steps_first = layout is None or layout.ints == (0,)
     has_both = len(layer.outputs) > 1 and layer.outputs[0] == node.input(0)
-    return layer.outputs[1] or None if forward and steps_first and has_both else None
+    whole = forward and steps_first and has_both and not layer.input(4)  # with sequences of one length
+    return layer.outputs[1] or None if whole else None
 
 
 def _end(name: str, same: Mapping[str, str]) -> str:
@@ -91,8 +104,4 @@ def _renamed(message: Message, node: Node, same: Mapping[str, str], read: Mappin
 
 
 def _texts(names: Iterable[str]) -> list[Entry]:
-    return [_blob(name.encode()) for name in names]
-
-
-def _blob(content: bytes) -> Entry:
-    return Entry(BYTES, memoryview(content))
+    return [blob(name.encode()) for name in names]
