@@ -4,8 +4,8 @@
 
 The plain joint LSTM of two layers of 64 units, nine channels, no window normalisation. Contenders take turns within one
 process, each on one thread; bulk on two cores runs in a process for each contender, because torch's threads spin.
-Answers are compared before anything is timed; a step gives its answer in memory that the next one overwrites. "Plain" is an `InferenceSession` with onnxruntime's own options but one
-thread, called by `session.run`, as its documentation does.
+Answers are compared before anything is timed; a step gives its answer in memory that the next one overwrites. "Plain"
+is an `InferenceSession` with onnxruntime's own options but one thread, called by `session.run`.
 """
 
 import argparse

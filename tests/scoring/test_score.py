@@ -422,3 +422,81 @@ def test_a_classifier_gives_its_class_and_what_speaks_for_each(tmp_path) -> None
         np.testing.assert_allclose([scored["p(fine)"][place], scored["p(hot)"][place]], shares, rtol=1e-5)
     with pytest.raises(ConfigError, match="--long goes with a forecast"):
         score_table(request(bundle, table, tmp_path / "long.csv", asset=None, long=True))
+
+
+def test_one_call_at_a_time_writes_a_table(whole, table, tmp_path, small_parts) -> None:
+    out, refused = tmp_path / "out.csv", []
+
+    def on_part(done: float, forecasts: int) -> None:
+        for changes in ({"overwrite": True}, {"resume": True}):
+            with pytest.raises(OutputError, match="got another call that writes there; fix: wait") as error:
+                score_table(request(whole, table, out, **changes))
+            refused.append(error)
+
+    score_table(request(whole, table, out), on_part)
+    assert refused
+    score_table(request(whole, table, tmp_path / "alone.csv"))
+    assert out.read_bytes() == (tmp_path / "alone.csv").read_bytes()
+    assert not (tmp_path / "out.csv.partial").exists()
+
+
+def test_a_lock_without_parts_is_in_nobody_s_way(whole, table, tmp_path) -> None:
+    (tmp_path / "out.csv.partial").mkdir()
+    (tmp_path / "out.csv.partial" / "lock").touch()  # killed before the first part was begun
+    score_table(request(whole, table, tmp_path / "out.csv"))
+    assert not (tmp_path / "out.csv.partial").exists()
+
+
+def test_the_table_that_is_read_is_not_overwritten(whole, table, tmp_path) -> None:
+    before = table.read_bytes()
+    (tmp_path / "link.csv").symlink_to(table)
+    for out in (table, tmp_path / "link.csv", tmp_path / "." / "new.csv"):
+        with pytest.raises(OutputError, match="got the table that is read"):
+            score_table(request(whole, table, out, overwrite=True))
+    assert table.read_bytes() == before
+
+
+def test_machines_that_are_taken_for_one_are_too_fast(whole, table, tmp_path) -> None:
+    """By turns, half a minute apart, their rows rise in time."""
+    lines = table.read_text().splitlines()
+    late = [line.replace(":00Z,m1", ":30Z,m1") for line in lines[:100]]
+    table.write_text("\n".join(late) + "\n")
+    with pytest.raises(DataError, match=r"new.csv: rows follow each other too fast; got one every 30 s"):
+        score_table(request(whole, table, tmp_path / "x.csv", asset=None))
+    score_table(request(whole, table, tmp_path / "x.csv"))
+
+
+def test_a_mark_that_swallows_rows_is_refused(whole, table, tmp_path, small_parts) -> None:
+    lines = table.read_text().splitlines()
+    lines = [f"{line},{note}" for line, note in zip(lines, ["note", *("" for _ in lines[1:])], strict=True)]
+    lines[40] += '12" pipe'
+    lines[44] += '12" pipe'
+    table.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="encloses no cell; got one in row 40 "):
+        score_table(request(whole, table, tmp_path / "x.csv"))
+
+
+def test_a_disk_that_is_full_at_the_first_part_offers_no_resume(whole, table, tmp_path, monkeypatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_csv", full)
+    with pytest.raises(OutputError, match=r"got No space left on device; fix: make room$"):
+        score_table(request(whole, table, tmp_path / "x.csv"))
+    assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]
+
+
+@pytest.mark.parametrize("size", [80, 1 << 20])
+def test_a_row_that_lacks_its_last_cells_breaks_the_series_wherever_it_stands(
+    size, whole, table, tmp_path, monkeypatch
+) -> None:
+    """As in `evaluate`: in the middle of a block, at its beginning, and where the file is cut off."""
+    lines = table.read_text().splitlines()
+    short = [",".join(line.split(",")[:2]) if place in (50, 239, 240) else line for place, line in enumerate(lines)]
+    empty = [line + ",," if line.count(",") == 1 else line for line in short]
+    monkeypatch.setattr(file_pieces, "TEXT_BYTES", size)
+    table.write_text("\n".join(short))
+    score_table(request(whole, table, tmp_path / "short.csv"))
+    table.write_text("\n".join(empty) + "\n")
+    score_table(request(whole, table, tmp_path / "empty.csv"))
+    assert (tmp_path / "short.csv").read_bytes() == (tmp_path / "empty.csv").read_bytes()

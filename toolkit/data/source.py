@@ -18,6 +18,7 @@ from toolkit.data.number_columns import leave_out
 from toolkit.data.row_order import TimedRows, in_order
 from toolkit.data.row_places import RowPlaces
 from toolkit.data.text_files import open_file
+from toolkit.data.text_pieces import check_quotes_of_file
 from toolkit.data.time_zones import LocalTimes, to_utc
 from toolkit.errors import DataError
 
@@ -84,6 +85,8 @@ def read_frame(config: DataConfig) -> SourceFrame:
     """
     files = listed_files(config.file)
     sha256 = _sha256(files)
+    for path in files:
+        check_quotes_of_file(path, config)
     if config.tag:
         return _read_long(files, sha256, config)
     opened = [open_file(path, config) for path in files]

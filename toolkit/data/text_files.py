@@ -123,13 +123,16 @@ def text_rows(text: io.BytesIO, file: OpenFile, config: DataConfig) -> pl.LazyFr
     """Some whole rows of an open text file, under its columns' names; they hold no header."""
     if config.separator == " ":
         return _scan_blanks(text, file.names, skip_first=False)
-    return pl.scan_csv(
-        text,
-        schema=dict.fromkeys([*file.names, *file.unnamed], pl.String),
+    # A header of its own: polars counts columns by the first line, and a row may lack its last cells.
+    names = [*file.names, *file.unnamed]
+    plain = [f"c{place}" for place in range(len(names))]
+    rows = pl.scan_csv(
+        io.BytesIO(config.separator.join(plain).encode() + b"\n" + text.getbuffer()),
+        schema=dict.fromkeys(plain, pl.String),
         null_values=NULL_WORDS,
         separator=config.separator,
-        has_header=False,
     )
+    return rows.rename(dict(zip(plain, names, strict=True)))
 
 
 def _scan_blanks(text: Path | io.BytesIO, names: Sequence[str], *, skip_first: bool) -> pl.LazyFrame:
@@ -190,7 +193,10 @@ def _first_line(file_name: str, head: bytes) -> str:
         line = "\0"
     if "\0" in line:
         raise DataError(f"{file_name} is not a table", got="binary content", allowed="CSV (UTF-8) or Parquet")
-    return line.strip("\r\n ")
+    line = line.strip("\r\n ")
+    if "\r" in line:
+        raise DataError(f"{file_name}: its lines end in carriage returns alone", fix="end them with line feeds")
+    return line
 
 
 def _cells(line: str, separator: str) -> list[str]:

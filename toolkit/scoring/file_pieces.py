@@ -5,20 +5,17 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from toolkit.data.config import DataConfig
 from toolkit.data.text_files import LONGEST_HEADER, OpenFile, collected, text_rows
-from toolkit.errors import DataError
+from toolkit.data.text_pieces import LONGEST_ROW, check_quotes, row_count, whole_rows
 
 TEXT_BYTES = 1 << 22
 """Of a text file at a time: some ten thousand rows, enough for polars to be quick."""
 PARQUET_NUMBERS = 1 << 21
 """Of a Parquet file at a time; a row group is decoded again for each piece that lies in it, so not too few."""
 LEAST_ROWS = 1024
-LONGEST_ROW = 1 << 26
 NOTHING = b"\r\n \t,;|"
 """A piece of these alone holds empty rows."""
 
@@ -66,46 +63,12 @@ def _text_pieces(file: OpenFile, config: DataConfig) -> Iterator[FilePiece]:
         if not config.column_names:
             content.readline(LONGEST_HEADER)
         first = 0
-        for text in _whole_rows(content, file.path.name):
+        quoted = config.separator != " "
+        for text in whole_rows(content, file.path.name, TEXT_BYTES, LONGEST_ROW, quoted=quoted):
             piece = text.removeprefix(b"\xef\xbb\xbf") if first == 0 else text
-            rows = _row_count(piece)
+            if quoted:
+                check_quotes(piece, file.path.name, config.separator, first + 1)
+            rows = row_count(piece, quoted=quoted)
             opened = dataclasses.replace(file, rows=text_rows(io.BytesIO(piece), file, config), first_row=first)
             yield FilePiece(opened, rows, not piece.strip(NOTHING), content.tell() / total)
             first += rows
-
-
-def _whole_rows(content: io.BufferedReader, file_name: str) -> Iterator[bytes]:
-    """Text cut behind an end of line that stands in no quotes."""
-    rest = b""
-    while more := content.read(TEXT_BYTES):
-        rest += more
-        cut = _last_row_end(rest)
-        if cut:
-            yield rest[:cut]
-            rest = rest[cut:]
-        elif len(rest) > LONGEST_ROW:
-            fix = "close the quotes that are open, or end its rows with line feeds"
-            raise DataError(f"{file_name}: a row has no end", got=f"more than {LONGEST_ROW >> 20} MB", fix=fix)
-    if rest:
-        yield rest
-
-
-def _last_row_end(text: bytes) -> int:
-    """The place behind the last row that is whole, or 0."""
-    if b'"' not in text:
-        return text.rfind(b"\n") + 1
-    ends = _row_ends(text)
-    return int(ends[-1]) + 1 if ends.size else 0
-
-
-def _row_count(text: bytes) -> int:
-    """Rows of text that begins with one; the last one may lack its end."""
-    ends = text.count(b"\n") if b'"' not in text else _row_ends(text).size
-    return ends + (not text.endswith(b"\n"))
-
-
-def _row_ends(text: bytes) -> NDArray[np.int64]:
-    """Where line feeds stand that are in no quotes."""
-    marks = np.frombuffer(text, np.uint8)
-    quoted = np.cumsum(marks == ord('"')) % 2 == 1
-    return np.flatnonzero((marks == ord("\n")) & ~quoted)

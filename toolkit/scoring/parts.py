@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import polars as pl
 
 from toolkit import atomic_files
 from toolkit.errors import ConfigError, OutputError
+from toolkit.scoring.part_lock import LOCK
 
 SCHEMA = "score/1"
 PROGRESS = "progress.json"
@@ -25,7 +27,7 @@ ENDINGS = (".csv", ".parquet")
 ROW_GROUP_NUMBERS = 1 << 22
 """Numbers in a row group of the finished Parquet file: what a reader holds at a time."""
 COPY_BYTES = 1 << 20
-_OWN_NAME = re.compile(r"part-\d+\.(csv|parquet)(\.new)?|whole\.(csv|parquet)|\.?progress\.json(\.partial-\w+)?")
+_OWN_NAME = re.compile(r"part-\d+\.(csv|parquet)(\.new)?|whole\.(csv|parquet)|lock|\.?progress\.json(\.partial-\w+)?")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,17 @@ class Made:
     whole: tuple[int, int] | None = None
 
 
+def check_not_read(out: Path, files: Iterable[Path]) -> None:
+    """Refuses a place at which a file stands that is read: it would be gone.
+
+    Raises:
+        OutputError: it is one of them.
+    """
+    for file in files:
+        if os.path.exists(out) and os.path.samefile(out, file):
+            raise OutputError(f"cannot write {out}", got="the table that is read", fix="name another place")
+
+
 def folder_of(out: Path) -> Path:
     """Where the parts of a table lie."""
     return out.with_name(f"{out.name}.partial")
@@ -63,13 +76,14 @@ def check_place(out: Path, *, overwrite: bool, resume: bool) -> None:
         raise ConfigError(f"no format for {out.name}", got=f"the ending {out.suffix!r}", allowed=", ".join(ENDINGS))
     atomic_files.check_file_place(out)
     folder = folder_of(out)
-    if os.path.lexists(folder) and not os.path.isfile(folder / PROGRESS):
+    has_parts = os.path.isfile(folder / PROGRESS)
+    if os.path.lexists(folder) and not has_parts and not os.path.isfile(folder / LOCK):
         raise OutputError(f"{folder} is in the way", got="no parts of a table of forecasts", fix="move it elsewhere")
-    if resume and not os.path.isdir(folder):
+    if resume and not has_parts:
         raise ConfigError(f"--resume: there is no {folder}", fix="leave --resume out")
     if not resume and not overwrite and os.path.exists(out):
         raise OutputError(f"the file {out} exists already", fix="name another, or add --overwrite")
-    if not resume and not overwrite and os.path.isdir(folder):
+    if not resume and not overwrite and has_parts:
         fix = "go on with --resume, or begin anew with --overwrite"
         raise OutputError(f"{folder} holds the parts of an earlier call", fix=fix)
 
@@ -88,13 +102,13 @@ class Parts:
 
     @classmethod
     def begin(cls, out: Path, plan: dict[str, Any]) -> "Parts":
-        """None yet; those of an earlier call are removed.
+        """None yet; those of an earlier call are removed. The caller holds the folder's lock.
 
         Raises:
             OutputError: the folder cannot be written.
         """
         parts = cls(out, Made(SCHEMA, plan))
-        parts.remove()
+        parts.remove(keep=(LOCK,))
         atomic_files.make_folder(folder_of(out))
         parts._record(parts._made)
         return parts
@@ -169,11 +183,11 @@ class Parts:
                 raise self._cannot_write(error) from error
         self.remove()
 
-    def remove(self) -> None:
+    def remove(self, keep: tuple[str, ...] = ()) -> None:
         """Removes all parts, the record of them last, and their folder where nothing else lies in it."""
         with contextlib.suppress(OSError):
-            own = [path for path in self._folder.iterdir() if _OWN_NAME.fullmatch(path.name)]
-            for path in sorted(own, key=lambda path: path.name == PROGRESS):
+            own = [path for path in self._folder.iterdir() if _OWN_NAME.fullmatch(path.name) and path.name not in keep]
+            for path in sorted(own, key=lambda path: (path.name == LOCK, path.name == PROGRESS)):
                 path.unlink()
             self._folder.rmdir()
 
@@ -198,7 +212,8 @@ class Parts:
 
     def _cannot_write(self, error: Exception) -> OutputError:
         got = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
-        return OutputError(f"cannot write {self._out}", got=got, fix="make room, and go on with --resume")
+        fix = "make room, and go on with --resume" if self._made.parts else "make room"
+        return OutputError(f"cannot write {self._out}", got=got, fix=fix)
 
 
 def _time_format(frame: pl.DataFrame) -> str:

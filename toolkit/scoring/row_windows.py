@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.data.pace import check_pace
 from toolkit.data.tables import LARGEST
 from toolkit.scoring.channels import ChannelMaking
 from toolkit.scoring.origins import Origins, Readings, ends_of_windows, segment_firsts
@@ -70,7 +71,8 @@ class RowWindows:
 
     def __init__(self, making: ChannelMaking, window: int, interval_us: float, stride: int = 1) -> None:
         self._making, self._window, self._stride = making, window, stride
-        self._longest_step = int(GAP_INTERVALS * interval_us)
+        self._interval_us, self._longest_step = interval_us, int(GAP_INTERVALS * interval_us)
+        self._pace_is_known = False
         self._order = AssetOrder()
         self._tails: dict[int, _Tail] = {}
 
@@ -78,9 +80,12 @@ class RowWindows:
         """The windows that end in this block, in the order of its rows.
 
         Raises:
-            DataError: times that do not rise.
+            DataError: times that do not rise, or that follow each other too fast.
         """
         rows = self._order.ordered(block)
+        self._pace_is_known = self._pace_is_known or check_pace(
+            rows.assets, rows.times_us, self._interval_us, block.place[0], least_steps=self._window
+        )
         usable = np.abs(rows.values) <= LARGEST  # NaN is not: it compares false
         keep: NDArray[np.bool_] = np.logical_and.reduce(usable, axis=1)
         joined = self._join(rows, keep)

@@ -28,7 +28,8 @@ from toolkit.scoring.answers import Answers, answer_form, signal_of
 from toolkit.scoring.finders import finder_of
 from toolkit.scoring.forecast_frames import ForecastTable
 from toolkit.scoring.origins import Origins, newest
-from toolkit.scoring.parts import Parts, check_place, file_plan
+from toolkit.scoring.part_lock import only_writer
+from toolkit.scoring.parts import Parts, check_not_read, check_place, file_plan, folder_of
 from toolkit.scoring.table_blocks import AssetNames, OpenTable, open_table
 
 PART_WINDOWS = 1 << 14
@@ -112,13 +113,20 @@ def score_table(request: ScoreRequest, on_part: OnPart | None = None) -> ScoreSu
     check_place(request.out, overwrite=request.overwrite, resume=request.resume)
     bundle = load_bundle(request.bundle)
     work = _prepared(request, bundle)
+    check_not_read(request.out, [file.path for file in work.table.files])
     plan = _plan(request, bundle, work)
+    with only_writer(folder_of(request.out)):
+        check_place(request.out, overwrite=request.overwrite, resume=request.resume)  # another call may have ended
+        return _score(request, work, plan, on_part or (lambda done, forecasts: None))
+
+
+def _score(request: ScoreRequest, work: "_Work", plan: dict[str, Any], on_part: OnPart) -> ScoreSummary:
     begun = Parts.go_on(request.out, plan, overwrite=request.overwrite) if request.resume else None
     parts = begun or Parts.begin(request.out, plan)
     resumed = parts.made.rows
     try:
         if not parts.is_published:
-            _write_parts(work, parts, on_part or (lambda done, forecasts: None))
+            _write_parts(work, parts, on_part)
         parts.publish()
     except DataError:
         parts.remove()
