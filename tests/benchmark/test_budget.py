@@ -36,6 +36,7 @@ def test_budgets_are_read():
         ("stram.p99_ms=2", "unknown scenario; got 'stram'; .*did you mean 'stream'"),
         ("stream.rss_mb=2", "stream gives no rss_mb"),
         ("single.total_ms=2", "single gives no total_ms"),
+        ("paced.throughput_per_s=2", "paced gives no throughput_per_s"),
         (".p99_ms=2", "unknown scenario; got ''"),
         ("p99_ms", "got 'p99_ms'; allowed: KEY=NUMBER"),
         ("p99_ms=", "p99_ms; got ''; allowed: a number"),
@@ -92,7 +93,9 @@ def test_what_is_deployed_is_judged_and_nothing_else(bundle):
 
 def test_bulk_is_judged_through_the_bulk_predictor_in_every_batch(bundle):
     rows = [
-        row("bulk", p99=p99, predictor=name, batch=n) for n in (4, 8) for name, p99 in (("predict", 9), ("bulk", n))
+        row("bulk", p99=p99, predictor=name, batch=n, count=100)
+        for n in (4, 8)
+        for name, p99 in (("predict", 9), ("bulk", n))
     ]
     assert [(one.where, one.value) for one in judged(bundle, ["bulk.p99_ms=5"], rows)] == [("4 x 12", 4), ("8 x 12", 8)]
     alone = [row("bulk", p99=3.0, batch=4)]
@@ -111,6 +114,12 @@ def test_throughput_is_at_least(bundle):
     assert more.line == "single.throughput_per_s (1 x 12) is 1000, allowed at least 1001"
 
 
+def test_a_percentile_of_too_few_calls_says_so(bundle):
+    few, enough = judged(bundle, ["p99_ms=2", "p90_ms=2"], [row()])
+    assert few.line.startswith("single.p99_ms (1 x 12, the longest of 10 calls; 100 tell more) is 1.5")
+    assert enough.where == "1 x 12"
+
+
 def test_a_figure_that_is_not_there_keeps_no_budget(bundle):
     (found,) = judged(bundle, ["rss_mb=60"], starts=[cold(rss=None)])
     assert not found.kept
@@ -118,7 +127,7 @@ def test_a_figure_that_is_not_there_keeps_no_budget(bundle):
 
 
 def test_all_lines_that_broke_are_told_with_status_1(bundle):
-    found = judged(bundle, ["p99_ms=1", "p90_ms=2", "max_ms=8"], [row()])
+    found = judged(bundle, ["p99_ms=1", "p90_ms=2", "max_ms=8"], [row(count=100)])
     with pytest.raises(BudgetError) as caught:
         raise_if_broken(found)
     assert caught.value.exit_status == 1

@@ -102,11 +102,12 @@ def test_cold_starts_capacities_and_processor_time_are_compared():
         return report(timed(scenario="paced", cpu_s_per_1000=cpu), cold=(start,), capacities=(capacity,))
 
     names = ["p50_ms", "cpu_s_per_1000", "total_ms", "rss_mb", "assets"]
-    worse = verdicts(whole(), whole(total=120.0, rss=70.0, assets=80, cpu=0.02))
+    worse = verdicts(whole(), whole(total=120.0, rss=70.0, assets=60, cpu=0.02))
     assert worse == [("p50_ms", "same"), *((name, "worse") for name in names[1:])]
-    better = verdicts(whole(), whole(total=80.0, rss=50.0, assets=120, cpu=0.005))
+    better = verdicts(whole(), whole(total=80.0, rss=50.0, assets=160, cpu=0.005))
     assert better == [("p50_ms", "same"), *((name, "better") for name in names[1:])]
     assert verdicts(whole(), whole(cpu=0.012)) == [(name, "same") for name in names]
+    assert verdicts(whole(), whole(assets=80))[-1] == ("assets", "same")  # a search is no finer
     assert verdicts(whole(assets=0), whole(assets=0))[-1] == ("assets", "same")
     assert verdicts(whole(assets=3), whole(assets=0))[-1] == ("assets", "worse")
 

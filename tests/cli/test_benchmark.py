@@ -57,6 +57,9 @@ BAD_OPTIONS = {
     "--graph windowed": "add --profile",
     "--picture a.svg": "add --profile",
     "--profile --budget p99_ms=2": "--budget goes without --profile",
+    "--profile --threads 2": "--threads goes without --profile",
+    "--profile --scenario paced": "--scenario goes without --profile",
+    "--profile --graph streaming --sequence 9": "--sequence goes without --graph streaming",
     "--samples nowhere/a.npz": "cannot write",
 }
 

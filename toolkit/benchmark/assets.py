@@ -37,6 +37,9 @@ LARGEST_BATCH, LARGEST_BYTES = 1_000_000, 512 << 20
 
 CLOSE = 1.05
 """The search ends when what fits and what does not lie this close together."""
+LONG_SEARCH, WIDE = 5, 1.25
+"""After so many times `seconds`, or ticks where they are longer, one rate's search is content with this instead: each
+trial of a slow rate takes four ticks, and a machine that is not quiet has no 5 % to be found."""
 LEAST_CALLS, MOST_CALLS = 3, 2000
 CLEAR, CLEAR_CALLS = 4, 10
 """So many calls are enough to see that a tick fits which never took more than this part of its time."""
@@ -74,7 +77,8 @@ def asset_capacities(
     processor gone to sleep.
 
     Time is bounded: no number of assets is called for longer than `seconds`, or `LEAST_CALLS` times where that takes
-    longer; a number that is clearly too large or too small is left after few calls. What fits at one rate fits at a
+    longer; a number that is clearly too large or too small is left after few calls, and a search that takes long ends
+    at a gap of 25 %. What fits at one rate fits at a
     slower one, whose search begins there; and where the time of an asset was seen to be the same over three sizes, the
     search goes to nine tenths of what that growth foretells instead of doubling on. Growth only says where to look:
     each answer was measured.
@@ -131,14 +135,21 @@ def capacities(
         def measure(assets: int, budget_ns: float = budget_ns) -> Tick:
             return Tick(assets, _calls_ns(call_for(assets), clock, budget_ns, seconds * 1e9))
 
-        _search(measure, budget_ns, limit, fitting)
+        end_ns = clock.now_ns() + LONG_SEARCH * max(seconds * 1e9, budget_ns)
+
+        def close(end_ns: float = end_ns) -> float:
+            return WIDE if clock.now_ns() > end_ns else CLOSE
+
+        _search(measure, budget_ns, limit, fitting, close)
         largest = fitting[-1] if fitting else None
         found[rate] = largest, largest is not None and largest.assets == limit
     return [(rate, *found[rate]) for rate in rates]
 
 
-def _search(measure: Callable[[int], Tick], budget_ns: float, limit: int, fitting: list[Tick]) -> None:
-    """Adds to those that fit, in rising order, up to the largest."""
+def _search(
+    measure: Callable[[int], Tick], budget_ns: float, limit: int, fitting: list[Tick], close: Callable[[], float]
+) -> None:
+    """Adds to those that fit, in rising order, up to the largest; `close` says at which gap to end by now."""
     low = fitting[-1].assets if fitting else 0
     high = limit + 1
     while low < limit and high > limit:
@@ -149,7 +160,7 @@ def _search(measure: Callable[[int], Tick], budget_ns: float, limit: int, fittin
             low = assets
         else:
             high = assets
-    while high <= limit and high - low > 1 and high > low * CLOSE:
+    while high <= limit and high - low > 1 and high > low * close():
         tick = measure((low + high) // 2)
         if tick.p99_ns <= budget_ns:
             fitting.append(tick)
@@ -189,8 +200,8 @@ def _calls_ns(call: Call, clock: Clock, budget_ns: float, time_ns: float) -> NDA
             before = now
             if len(times) <= CLEAR_CALLS:
                 borne = min(int(time_ns / max(min(times), 1)), MOST_CALLS) // 100
-            if len(times) >= LEAST_CALLS and late > borne:
-                break
+            if late > borne and (len(times) >= LEAST_CALLS or late == len(times) > 1):
+                break  # no stall: not one of them was in time
             if len(times) == CLEAR_CALLS and max(times) * CLEAR <= budget_ns:
                 break
     return np.asarray(times, dtype=np.int64)
@@ -242,8 +253,8 @@ def _caller(bundle: Bundle, entry: GraphEntry) -> Iterator[Callable[[int], Call]
 
 
 def _readings(bundle: Bundle, entry: GraphEntry, assets: int) -> NDArray[np.float32]:
-    feed = bundle_feed(bundle, entry.name, assets, _samples(bundle, entry))
-    return feed[entry.signature.data[0].name]
+    readings = entry.signature.data[0].name
+    return bundle_feed(bundle, entry.name, assets, _samples(bundle, entry), only=(readings,))[readings]
 
 
 def _streaming_tick(bundle: Bundle, entry: GraphEntry, assets: int) -> Call:

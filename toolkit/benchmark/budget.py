@@ -29,11 +29,13 @@ KEYS = {
     "single": _TIMED,
     "bulk": _TIMED,
     "stream": _TIMED,
-    "paced": (*_TIMED, *_MEMORY),
+    "paced": (*(key for key in _TIMED if key != AT_LEAST), *_MEMORY),  # its rate is what was asked for
     "cold": _COLD,
 }
 """By scenario, the figures that it gives."""
 
+_CALLS_NEEDED = {"p90_ms": 10, "p99_ms": 100, "p999_ms": 1000}
+"""Of fewer calls than these the percentile is the longest one."""
 _ALL_KEYS = tuple(dict.fromkeys(key for keys in KEYS.values() for key in keys))
 _DEPLOYED_BY = {"single": "predict", "bulk": "bulk", "stream": "step"}
 
@@ -58,7 +60,7 @@ class Judged:
 
     Attributes:
         budget: the limit.
-        where: the request, such as `1 x 60`; empty in `cold`.
+        where: the request, such as `1 x 60`, and whether it was made too seldom; empty in `cold`.
         value: None where the scenario could not give the figure on this machine, which keeps no budget.
     """
 
@@ -173,8 +175,15 @@ def _judged(report: LatencyReport, budget: Budget, bundle: Bundle) -> list[Judge
         found = [Judged(budget, "", getattr(cold, budget.key)) for cold in report.cold if _is_deployed(cold, bundle)]
     else:
         rows = _smallest([row for row in report.rows if _is_for(row, budget.scenario, bundle)])
-        found = [Judged(budget, f"{row.batch} x {row.sequence}", getattr(row, budget.key)) for row in rows]
+        found = [Judged(budget, _where(row, budget.key), getattr(row, budget.key)) for row in rows]
     return found or [Judged(budget, "", None)]
+
+
+def _where(row: LatencyRow, key: str) -> str:
+    """The request, and how few the calls were where the figure is but the longest of them."""
+    needed = _CALLS_NEEDED.get(key, 1)
+    few = f", the longest of {row.count} calls; {needed:,} tell more" if row.count < needed else ""
+    return f"{row.batch} x {row.sequence}{few}"
 
 
 def _is_for(row: LatencyRow, scenario: str, bundle: Bundle) -> bool:

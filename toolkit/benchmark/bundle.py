@@ -127,8 +127,18 @@ def _own(bundle: Bundle, plan: BenchmarkPlan, request: Request, feed: Feed, held
         yield from own_contenders(Asked(bundle, entry, request, feed, policy, held, TUNED))
 
 
-def bundle_feed(bundle: Bundle, graph: GraphName, batch: int, sequence: int) -> dict[str, NDArray[np.float32]]:
-    """Inputs of a size, cut from the bundle's golden vectors and repeated, so that they lie in the model's range."""
+def bundle_feed(
+    bundle: Bundle, graph: GraphName, batch: int, sequence: int, only: Sequence[str] | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Inputs of a size, cut from the bundle's golden vectors and repeated, so that they lie in the model's range.
+
+    Args:
+        bundle: whose graph is fed.
+        graph: that is fed.
+        batch: series.
+        sequence: samples.
+        only: the inputs that are wanted; None means all. States of many series take far longer than their readings.
+    """
     tensors = bundle.signature(graph)
     cases = unpack_golden(bundle.read(GOLDEN))
     readings = tensors.data[0].name
@@ -136,6 +146,8 @@ def bundle_feed(bundle: Bundle, graph: GraphName, batch: int, sequence: int) -> 
     sizes = {tensors.batch_axis: batch, tensors.sequence_axis: sequence}
     feed: dict[str, NDArray[np.float32]] = {}
     for tensor in tensors.inputs:
+        if only is not None and tensor.name not in only:
+            continue
         array = golden[tensor.name]
         for place, axis in enumerate(tensor.axes):
             if isinstance(axis, str) and axis in sizes:

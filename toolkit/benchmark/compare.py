@@ -21,6 +21,8 @@ LEAST_PERCENT = 5.0
 MOST_PERCENT = 1000.0
 LEAST_CPU_PERCENT = 25.0
 """Of processor time at a rate, which is one sum without rounds: a few system ticks in a second move it so far."""
+LEAST_ASSETS_PERCENT = 50.0
+"""Of assets on a core: a search may end a quarter below what fits, and follows the few longest ticks."""
 
 T = TypeVar("T")
 Rows = Sequence[T]
@@ -202,7 +204,8 @@ def _cold_changes(before: ColdStart, after: ColdStart, least: float) -> Iterator
 
 def _asset_changes(before: AssetCapacity, after: AssetCapacity, least: float) -> Iterator[Change]:
     own = _Whose("assets", before.contender, before.graph, "", before.precision, rate_hz=before.rate_hz)
-    yield _change(own, _Figure("assets", before.assets, after.assets, more_is_better=True), least)
+    figure = _Figure("assets", before.assets, after.assets, more_is_better=True, least_percent=LEAST_ASSETS_PERCENT)
+    yield _change(own, figure, least)
 
 
 def _change(whose: _Whose, figure: _Figure, least: float) -> Change:

@@ -106,9 +106,24 @@ def check_places(options: Mapping[str, Any]) -> None:
             option = "--budget" if name == "budgets" else f"--{name}"
             fix = "leave one of them out" if profile else "add --profile"
             raise ConfigError(f"{option} goes {'without' if profile else 'with'} --profile", fix=fix)
+    if profile:
+        _check_profiled(options)
     for place in (options["samples"], options["picture"]):
         if place is not None:
             atomic_files.check_file_place(place)
+
+
+def _check_profiled(options: Mapping[str, Any]) -> None:
+    """A profile is of one session of the CPU with one thread: what asks for another must not be passed over."""
+    plain = {"scenarios": (), "chunks": (1,), "providers": (), "contenders": ("torch",), "threads": 1, "session": None}
+    for name, usual in plain.items():
+        if options[name] != usual:
+            raise ConfigError(
+                f"--{name.removesuffix('s') if name != 'threads' else name} goes without --profile",
+                fix="leave one of them out",
+            )
+    if options["graph"] == "streaming" and options["sequences"]:
+        raise ConfigError("--sequence goes without --graph streaming", got="a profile of one step", fix="leave it out")
 
 
 def work_of(bundle: "Bundle", options: Mapping[str, Any]) -> Work:

@@ -52,7 +52,7 @@ def comparison_table(report: ComparisonReport) -> str:
             change.figure.replace("cpu_s_per_1000", "CPU s/1000").replace("_", " "),
             f"{change.before:.4g}",
             f"{change.after:.4g}",
-            _with_interval(change.ratio, change.interval),
+            _with_interval(change.ratio, change.interval) if change.before else "-",  # no ratio to 0 assets
             _verdict(change),
         ]
         for change in report.changes
