@@ -158,3 +158,26 @@ def test_companies_beyond_the_limit_lose_their_buffers_and_not_their_states(bund
     for asset, own in parts.items():
         expected, _ = alone(bundle, own)
         assert all(np.array_equal(a, b) for a, b in zip(got[asset], expected, strict=True))
+
+
+def test_an_interruption_loses_no_state(predictor, monkeypatch):
+    streams, company = predictor.streams, ("a", "b", "c")
+    for seed in range(3):
+        predictor.step(samples(3, seed), company)
+    before = {asset: streams.state_of(asset) for asset in company}
+    took_out = type(streams)._part
+
+    def interrupted(self, state, number):
+        if number == 1:
+            raise KeyboardInterrupt
+        return took_out(self, state, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(streams), "_part", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predictor.step(samples(1), ("a",))
+    for asset in company:
+        same_state(streams.state_of(asset), before[asset])
+    predictor.step(samples(1), ("b",))
+    same_state(streams.state_of("c"), before["c"])
+    assert sorted(streams.assets) == ["a", "b", "c"]

@@ -1,6 +1,8 @@
 """Bulk answers are those of one call, whatever the batch, the chunk and the cores; bad input reaches no session."""
 
 import dataclasses
+import os
+import signal
 import threading
 import time
 import types
@@ -227,3 +229,61 @@ def test_a_predictor_of_windows_cuts_large_batches_too(bundle):
     assert max(shape[0] for shape in session.calls) <= 24
     assert bundle.guarded(entry).splits
     assert not bundle.guarded(dataclasses.replace(entry, mixes_series=True)).splits
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_masked_values_are_no_readings(bulk, count):
+    x = np.ma.masked_greater(windows(count), 101_400)
+    with pytest.raises(InputError, match="x holds masked values"):
+        bulk.predict(x)
+    assert bulk.predict(np.ma.array(windows(count))).shape[0] == count
+
+
+def test_a_wrong_value_is_told_by_its_place_in_all_that_was_given(bulk):
+    x = windows(60)
+    x[50, 2, 1] = np.nan
+    with pytest.raises(InputError, match=r"nan at \[50, 2, 1\]"):
+        bulk.predict(x)
+    table = x.reshape(-1, CHANNELS)
+    table[3] = np.inf  # in no window
+    with pytest.raises(InputError, match="nan in row 452, column 1"):
+        bulk.predict_windows(table, np.arange(4, 500))
+
+
+def test_starts_of_any_whole_numbers(bulk):
+    table = windows(60).reshape(-1, CHANNELS)
+    starts = np.arange(0, 200, 3)
+    expected = bulk.predict_windows(table, starts)
+    assert np.array_equal(bulk.predict_windows(table, starts.astype(np.uint64)), expected)
+
+
+@pytest.mark.parametrize(
+    ("starts", "words"),
+    [
+        ([1, 2], "the array of starts has the wrong type; got list"),
+        (np.float32([1, 2]), "the array of starts has the wrong type; got float32"),
+        (np.ma.array([1, 2], mask=[True, False]), "the array of starts holds masked values"),
+    ],
+)
+def test_starts_that_are_none(bulk, starts, words):
+    with pytest.raises(InputError, match=words):
+        bulk.predict_windows(windows(60).reshape(-1, CHANNELS), starts)
+
+
+def test_a_table_of_other_channels_or_none(bulk):
+    starts = np.arange(20)
+    with pytest.raises(InputError, match=r"the table has the wrong shape; got \[90, 6\]; allowed: \[rows, 2\]"):
+        bulk.predict_windows(np.zeros((90, 6), np.float32), starts)
+    with pytest.raises(InputError, match="the table has the wrong type; got float64"):
+        bulk.predict_windows(np.zeros((90, 2)), starts)
+
+
+def test_a_forked_process_has_threads_of_its_own(bundle):
+    x = windows(60)
+    with bundle.bulk() as predictor:
+        expected = predictor.predict(x)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # it would wait for ever
+            os._exit(0 if np.array_equal(predictor.predict(x), expected) else 1)
+        assert os.waitpid(child, 0)[1] == 0

@@ -234,6 +234,28 @@ def test_what_does_move_numbers_stays(content):
     assert for_one_sample(content) == content
 
 
+def test_a_square_matrix_that_is_transposed_stays():
+    """Its shape is the same before and after, and so are all its orders while it holds zeros."""
+    nodes = [helper.make_node("Transpose", ["x"], ["a"], perm=[1, 0]), helper.make_node("Neg", ["a"], ["y"])]
+    graph = helper.make_graph(nodes, "square", [value("x", [3, 3])], [value("y", [3, 3])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    assert for_one_sample(model.SerializeToString()) == model.SerializeToString()
+
+
+def test_a_swap_of_axes_that_only_the_file_calls_one_stays():
+    nodes = [
+        helper.make_node("Cast", ["n"], ["sizes"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["x", "sizes"], ["b"]),
+        helper.make_node("Transpose", ["b"], ["a"], perm=[1, 0]),
+        helper.make_node("Neg", ["a"], ["y"]),
+    ]
+    inner = [value("b", [1, 1]), value("a", [1, 1])]
+    ends = [value("x", [9]), value("n", [2])], [value("y", None)]
+    graph = helper.make_graph(nodes, "told", *ends, value_info=inner)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    assert for_one_sample(model.SerializeToString()) == model.SerializeToString()
+
+
 def test_a_swap_that_is_swapped_again():
     content = moved(
         helper.make_node("Transpose", ["x"], ["a"], perm=[1, 0, 2]),

@@ -1,5 +1,6 @@
 """The quick way of a live stream: that it is taken, by whom, and what is left to the long one."""
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -9,6 +10,7 @@ from onnx import TensorProto, helper
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.errors import InputError
 from toolkit.runtime.bound_calls import direct_call
+from toolkit.runtime.layer_states import LayerSession
 from toolkit.runtime.live_stream import LiveStream
 from toolkit.runtime.predictors import StreamingPredictor
 from toolkit.runtime.session import create_session
@@ -20,13 +22,13 @@ def value(name, axes):
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, axes)
 
 
-def stream_of(*outputs):
+def stream_of(*outputs, grows="Add"):
     """`forecast` is the readings plus both states; `an` is twice the first state, `bn` the second one plus one."""
     nodes = [
         helper.make_node("Add", ["a", "b"], ["both"]),
         helper.make_node("Transpose", ["both"], ["turned"], perm=[1, 0, 2]),
         helper.make_node("Add", ["x", "turned"], ["forecast"]),
-        helper.make_node("Add", ["a", "a"], ["an"]),
+        helper.make_node(grows, ["a", "a"], ["an"]),
         helper.make_node("Add", ["b", "one"], ["bn"]),
     ]
     axes = {"x": READINGS, "a": STATE, "b": STATE, "forecast": READINGS, "an": STATE, "bn": STATE}
@@ -155,3 +157,14 @@ def test_a_session_that_hides_its_inner_call_is_called_by_its_public_one():
     session, binding = Session(), object()
     run, given = direct_call(session, binding)
     assert run(given, None) == (binding, None)
+
+
+def test_a_rewritten_graph_that_differs_only_where_no_zeros_are_is_not_taken(predictor):
+    """The first state of this stream is zero for ever, and twice zero is its square."""
+    other = stream_of("forecast", "an", "bn", grows="Mul").graph.session
+    graph = dataclasses.replace(predictor.graph, layers=lambda one_sample: LayerSession(other, {}))
+    stream = StreamingPredictor.of(graph)
+    live = LiveStream(stream, stream.zero_state(1))
+    for _ in range(4):
+        live.step(sample())
+    assert live._turns[0].run.__self__ is graph.session._sess

@@ -340,3 +340,11 @@ def test_predictors_take_further_inputs_by_name():
     windowed = WindowedPredictor(Recorder("answer"), tensors)
     assert windowed.predict(feed["x"], static=feed["static"]) == "answer"
     refused(lambda: windowed.predict(feed["x"]), "the inputs lack static; allowed: x, static")
+
+
+def test_what_a_mask_hides_never_reaches_the_session(windowed, session):
+    x = np.ma.masked_invalid(with_value(readings(2, 9, 2), np.nan))
+    refused(lambda: windowed.predict(x), "x holds masked values; got 1")
+    x.mask = np.ma.nomask
+    refused(lambda: windowed.predict(x), "x holds a value that is not finite")
+    assert session.calls == []

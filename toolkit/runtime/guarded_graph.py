@@ -162,7 +162,7 @@ def refuse_masked(array: NDArray[Any], name: str) -> None:
         InputError: there are such.
     """
     if type(array) is not np.ndarray and np.ma.is_masked(array):
-        places = np.ma.count_masked(array)
+        places = np.count_nonzero(np.ma.getmask(array))
         raise InputError(
             f"{name} holds masked values", got=places, allowed="none", fix="fill them first: x.filled(...)"
         )
@@ -194,12 +194,11 @@ def check_array(array: Array, tensor: TensorSpec) -> dict[str, int]:
     if 0 in sizes.values():
         axis = next(axis for axis, size in sizes.items() if size == 0)
         raise InputError(f"{tensor.name} is empty", got=f"{axis} 0", allowed=f"{axis} of 1 or more")
-    numbers = np.asarray(array)  # a class of its own may look at some of them only
-    if not np.isfinite(numbers).all():
-        place = np.argwhere(~np.isfinite(numbers))[0].tolist()
+    if not np.isfinite(array).all():
+        place = np.argwhere(~np.isfinite(array))[0].tolist()
         raise InputError(
             f"{tensor.name} holds a value that is not finite",
-            got=f"{numbers[tuple(place)]} at {place}",
+            got=f"{array[tuple(place)]} at {place}",
             allowed="finite numbers",
         )
     return sizes
