@@ -159,7 +159,7 @@ def test_a_failure_begins_no_further_chunk():
 
 def test_a_failure_on_one_core_stops_the_other():
     x = windows(1000)
-    x[0, 0, 0] = 7
+    x[:, 0, 0] = 7  # whichever chunk it draws
     failing, slow = Sums(poison=np.float32(7)), Sums()
     plain_run = slow.run
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from toolkit.benchmark.profile_events import NodeRun
-from toolkit.runtime.graph_wiring import QUANTISED_LSTM
+from toolkit.runtime.onnx_compatibility import QUANTISED_LSTM
 from toolkit.runtime.onnx_file import Node, OnnxFile
 from toolkit.runtime.recurrent_warnings import carries_state, integer
 

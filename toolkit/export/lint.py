@@ -14,7 +14,7 @@ from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.contract.manifest import OPSET
 from toolkit.errors import GateError
 from toolkit.export.quantised_lint import INT8_DOMAIN
-from toolkit.runtime.graph_wiring import QUANTISED_LSTM
+from toolkit.runtime.onnx_compatibility import QUANTISED_LSTM
 
 # fmt: off
 OPERATORS = frozenset(

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from toolkit.runtime.graph_wiring import QUANTISED_LSTM
+from toolkit.runtime.onnx_compatibility import QUANTISED_LSTM
 
 INT8_DOMAIN = "com.microsoft"
 

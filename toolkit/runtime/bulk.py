@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, Self
 
@@ -132,22 +132,25 @@ class BulkPredictor:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._pool = ThreadPoolExecutor(len(self._graphs), "bulk")
+        self._pool = ThreadPoolExecutor(max(1, len(self._graphs) - 1), "bulk")  # made when first needed
         self._one_at_a_time = threading.Lock()
 
     def _answers(self, series: int, samples: int, part: Part) -> dict[str, Array]:
-        """All chunks; each core takes the next one when it has done its last."""
+        """All chunks; each core, of which the caller's thread is one, takes the next when it has done its last."""
         if self._process != os.getpid():  # a fork takes no threads along, and would wait for them for ever
             self._begin()
         with self._one_at_a_time:
             bounds = self._bounds(series, samples)
             gathered = _Gathered(self._tensors.outputs, self._batch, bounds)
-            futures = [self._pool.submit(self._work, graph, gathered, part) for graph in self._graphs]
+            first, *others = self._graphs
+            futures = [self._pool.submit(self._work, graph, gathered, part) for graph in others]
             try:
-                for future in futures:
-                    future.result()
+                self._work(first, gathered, part)
             finally:
                 gathered.stop()
+                wait(futures)  # nothing goes on once this has ended, however it ended
+            for future in futures:
+                future.result()
             return gathered.whole
 
     def _bounds(self, series: int, samples: int) -> list[int]:

@@ -18,13 +18,13 @@ from toolkit.contract.manifest import MANIFEST, BundleManifest, manifest_from_js
 from toolkit.errors import BundleError, ConfigError
 from toolkit.runtime.bundle_graphs import check_graph_file, check_tensors
 from toolkit.runtime.guarded_graph import GuardedGraph
-from toolkit.runtime.layer_states import open_layers
 from toolkit.runtime.onnx_compatibility import reads
 from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
 from toolkit.runtime.session import CPU, Session, SessionPolicy, create_session
 
 if TYPE_CHECKING:
     from toolkit.runtime.bulk import BulkPredictor
+    from toolkit.runtime.layer_states import LayerSession
 
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 30
@@ -95,7 +95,7 @@ class Bundle:
         session = self._opened(entry, content, policy)
         layers = None
         if entry.name == "streaming" and session.get_providers() == [CPU]:
-            layers = partial(open_layers, content, entry.signature, policy)
+            layers = partial(_layers, content, entry.signature, policy)
         return GuardedGraph(
             session, entry.signature, entry.limits, entry.one_series, splits=not entry.mixes_series, layers=layers
         )
@@ -140,6 +140,15 @@ class Bundle:
         policy = replace(policy or SessionPolicy(), threads=1)
         graphs = [self.guarded(entry, policy) for _ in range(cores or usable)]
         return BulkPredictor(graphs, window_length=self.manifest.window_length)
+
+
+def _layers(
+    content: bytes, tensors: GraphSignature, policy: SessionPolicy | None, one_sample: bool
+) -> "LayerSession | None":
+    """Only a stream that runs on needs it: it is no part of a start."""
+    from toolkit.runtime.layer_states import open_layers  # noqa: PLC0415
+
+    return open_layers(content, tensors, policy, one_sample)
 
 
 def load_bundle(folder: Path) -> Bundle:

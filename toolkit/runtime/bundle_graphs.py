@@ -10,10 +10,8 @@ from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.records import decode, encode
 from toolkit.contract.signals import SignalSpec
 from toolkit.errors import BundleError, RequestError
-from toolkit.runtime.graph_warnings import stored_tensors
-from toolkit.runtime.graph_wiring import QUANTISED_LSTM
-from toolkit.runtime.onnx_compatibility import ONNX, newest_of, oldest_reader, reads
-from toolkit.runtime.onnx_file import OnnxFile, Value, read_onnx
+from toolkit.runtime.onnx_compatibility import ONNX, QUANTISED_LSTM, newest_of, oldest_reader, reads
+from toolkit.runtime.onnx_file import OnnxFile, Value, read_onnx, stored_tensors
 
 FIX = "copy the bundle again, or export it again"
 

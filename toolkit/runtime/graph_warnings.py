@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from toolkit.errors import BundleError
 from toolkit.runtime.graph_wiring import Wiring
 from toolkit.runtime.onnx_compatibility import ONNX, RELEASES, reads
-from toolkit.runtime.onnx_file import Node, OnnxFile, Value, with_bodies
-from toolkit.runtime.onnx_tensor import Tensor, not_finite
+from toolkit.runtime.onnx_file import Node, OnnxFile, Value, stored_tensors, with_bodies
+from toolkit.runtime.onnx_tensor import not_finite
 from toolkit.runtime.onnx_text import axes_text, listed, node_label, operator_name, shown
 from toolkit.runtime.recurrent_warnings import carries_state, is_recurrent, layer_warnings
 
@@ -95,17 +95,6 @@ def _number_warnings(file: OnnxFile) -> Iterator[str]:
             continue
         if wrong and not (wrong == "infinity" and tensor.dims == ()):  # a mask's filling is one infinite number
             yield f"the numbers {shown(tensor.name)} {axes_text(tensor.dims)} hold {wrong}"
-
-
-def stored_tensors(file: OnnxFile) -> Iterator[Tensor]:
-    """Initializers, sparse ones, and the tensors in attributes, of every graph and function."""
-    for graph in file.graphs():
-        yield from graph.initializers
-        yield from (sparse.values for sparse in graph.sparse_initializers)
-    for node in file.nodes():
-        for attribute in node.attributes:
-            yield from attribute.tensors
-            yield from (sparse.values for sparse in attribute.sparse_tensors)
 
 
 def _external_warnings(file: OnnxFile) -> Iterator[str]:

@@ -10,7 +10,6 @@ from toolkit.runtime.onnx_file import Graph, Node, Value, with_bodies
 from toolkit.runtime.onnx_tensor import Tensor, values
 
 RECURRENT = ("LSTM", "GRU", "RNN")
-QUANTISED_LSTM = "DynamicQuantizeLSTM"
 
 _ELEMENTWISE = ("Identity", "Cast", "Add", "Sub", "Mul", "Div", "Pow", "Where", "Relu", "Tanh", "Sigmoid", "Clip")
 _PARTS = ("Dropout", "MatMul", "Slice", "Split", "LayerNormalization", "QuantizeLinear", "DequantizeLinear")

@@ -11,19 +11,21 @@ not know for good goes the long one, which says what is wrong.
 import functools
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract.frozen import dataclass
 from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, SizeLimits, TensorSpec
 from toolkit.errors import InputError
 from toolkit.runtime.bound_calls import BoundCalls
 from toolkit.runtime.chunks import chunk_bounds, series_in_a_call
-from toolkit.runtime.layer_states import LayerSession
 from toolkit.runtime.session import Session, run_session
 from toolkit.runtime.stream import part_of
+
+if TYPE_CHECKING:
+    from toolkit.runtime.layer_states import LayerSession
 
 Array = NDArray[np.float32]
 State = Mapping[str, Array]
@@ -49,7 +51,7 @@ class GuardedGraph:
     limits: SizeLimits = ANY_SIZE
     one_series: bool = False
     splits: bool = False
-    layers: Callable[[bool], LayerSession | None] | None = None
+    layers: "Callable[[bool], LayerSession | None] | None" = None
 
     def run(self, feed: Feed) -> dict[str, Array]:
         """All outputs by name.
@@ -75,14 +77,14 @@ class GuardedGraph:
             for tensor, *parts in zip(self.tensors.outputs, *chunks, strict=True)
         }
 
-    def by_layer(self, *, one_sample: bool) -> LayerSession | None:
+    def by_layer(self, *, one_sample: bool) -> "LayerSession | None":
         """The graph with each layer's state apart, opened once."""
         if one_sample not in self._by_layer:
             self._by_layer[one_sample] = None if self.layers is None else self.layers(one_sample)
         return self._by_layer[one_sample]
 
     @functools.cached_property
-    def _by_layer(self) -> dict[bool, LayerSession | None]:
+    def _by_layer(self) -> "dict[bool, LayerSession | None]":
         return {}
 
     @functools.cached_property

@@ -10,9 +10,9 @@ from toolkit.contract.graph_io import Axis
 from toolkit.errors import BundleError
 from toolkit.runtime.bundle import load_bundle
 from toolkit.runtime.environment import RUNTIMES, package_versions
-from toolkit.runtime.graph_warnings import graph_warnings, stored_tensors
+from toolkit.runtime.graph_warnings import graph_warnings
 from toolkit.runtime.onnx_compatibility import ONNX, oldest_reader
-from toolkit.runtime.onnx_file import MAX_BYTES, OnnxFile, Opset, Value, read_onnx, too_large
+from toolkit.runtime.onnx_file import MAX_BYTES, OnnxFile, Opset, Value, read_onnx, stored_tensors, too_large
 from toolkit.runtime.onnx_tensor import Property
 from toolkit.runtime.onnx_text import shown
 

@@ -9,8 +9,8 @@ the graph itself to the bit (see `live_stream`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from toolkit.contract.frozen import dataclass
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.errors import BundleError
 from toolkit.runtime.inner_shapes import blob, value_info

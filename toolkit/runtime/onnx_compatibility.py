@@ -14,6 +14,8 @@ from toolkit.runtime.onnx_file import OnnxFile
 ONNX = ("", "ai.onnx")
 """The two spellings of ONNX's own domain."""
 ONNX_ML = "ai.onnx.ml"
+QUANTISED_LSTM = "DynamicQuantizeLSTM"
+"""onnxruntime's own."""
 
 
 @dataclass(frozen=True)

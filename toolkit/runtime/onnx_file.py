@@ -170,6 +170,17 @@ class OnnxFile:
             yield from graph.nodes
 
 
+def stored_tensors(file: OnnxFile) -> Iterator[Tensor]:
+    """Initializers, sparse ones, and the tensors in attributes, of every graph and function."""
+    for graph in file.graphs():
+        yield from graph.initializers
+        yield from (sparse.values for sparse in graph.sparse_initializers)
+    for node in file.nodes():
+        for attribute in node.attributes:
+            yield from attribute.tensors
+            yield from (sparse.values for sparse in attribute.sparse_tensors)
+
+
 def read_onnx(content: bytes, where: str) -> OnnxFile:
     """Reads a model.
 

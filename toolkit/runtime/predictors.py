@@ -2,15 +2,17 @@
 
 import functools
 from collections.abc import Hashable, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from toolkit.contract.graph_io import ANY_SIZE, GraphSignature, SizeLimits
 from toolkit.errors import InputError
-from toolkit.runtime.asset_streams import AssetStreams
 from toolkit.runtime.guarded_graph import Array, GuardedGraph, State
 from toolkit.runtime.session import Session
+
+if TYPE_CHECKING:
+    from toolkit.runtime.asset_streams import AssetStreams
 
 ONE_ASSET = ("",)
 """Who has but one need not name it."""
@@ -76,8 +78,10 @@ class StreamingPredictor(_Predictor):
     """
 
     @functools.cached_property
-    def streams(self) -> AssetStreams:
+    def streams(self) -> "AssetStreams":
         """The states of the assets that `step` has met."""
+        from toolkit.runtime.asset_streams import AssetStreams  # noqa: PLC0415 - whoever reads windows has none
+
         return AssetStreams(self)
 
     def step(self, x: Array, assets: Sequence[Hashable] = ONE_ASSET, *, reuse: bool = False) -> Array:

@@ -8,8 +8,8 @@ X, W, R, B, sequence_lens, initial_h, initial_c, P. What falls back from CUDA fo
 from collections.abc import Iterator
 
 from toolkit.contract.graph_io import Axis
-from toolkit.runtime.graph_wiring import QUANTISED_LSTM, RECURRENT, Wiring
-from toolkit.runtime.onnx_compatibility import ONNX
+from toolkit.runtime.graph_wiring import RECURRENT, Wiring
+from toolkit.runtime.onnx_compatibility import ONNX, QUANTISED_LSTM
 from toolkit.runtime.onnx_file import Node
 from toolkit.runtime.onnx_text import axes_text, node_label, shown
 
