@@ -22,7 +22,7 @@ from toolkit.atomic_files import write_text
 from toolkit.benchmark.statistics import median_ratio
 from toolkit.benchmark.timing import SystemClock, measure_in_turns, warm_up
 from toolkit.export.graphs import export_torch_graph
-from toolkit.runtime.bulk import BulkPredictor
+from toolkit.runtime.bulk import BULK_POLICY, BulkPredictor
 from toolkit.runtime.environment import environment, usable_cores
 from toolkit.runtime.guarded_graph import GuardedGraph
 from toolkit.runtime.session import SessionPolicy, create_session
@@ -38,14 +38,14 @@ def calls() -> dict[str, Call]:
     content = export_torch_graph(graph).SerializeToString()
     x = feed_of(graph, SERIES, WINDOW)["x"]
 
-    def bulk(chunk: int | None, cores: int, policy: SessionPolicy | None = None) -> Call:
+    def bulk(chunk: int | None, cores: int, policy: SessionPolicy = BULK_POLICY) -> Call:
         graphs = [GuardedGraph(create_session(content, policy), graph.tensors) for _ in range(cores)]
         return partial(BulkPredictor(graphs, chunk).predict, x)
 
     made = {"one plain call": partial(plain(content).run, None, {"x": x})}
     made |= {f"chunks of {chunk}": bulk(chunk, 1) for chunk in CHUNKS}
-    made["chunks of 24, arena on"] = bulk(24, 1, SessionPolicy(arena=True))
-    made[f"chunks of 24 on {usable_cores()} cores"] = bulk(None, usable_cores())
+    made["chunks of 32, arena off"] = bulk(32, 1, SessionPolicy())
+    made[f"chunks of 32 on {usable_cores()} cores"] = bulk(None, usable_cores())
     return made
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import onnxruntime
 
 from toolkit.contract.graph_io import GraphSignature
-from toolkit.runtime.bulk import BulkPredictor
+from toolkit.runtime.bulk import BULK_POLICY, BulkPredictor
 from toolkit.runtime.environment import usable_cores
 from toolkit.runtime.guarded_graph import GuardedGraph
 from toolkit.runtime.layer_states import open_layers
@@ -67,7 +67,7 @@ def call_of(work: Work) -> Callable[[], object]:
             session = onnxruntime.InferenceSession(path)
         return lambda: session.run(None, work.feed)
     if work.way == "ours_bulk":
-        graphs = [GuardedGraph(create_session(work.content), work.tensors) for _ in range(usable_cores())]
+        graphs = [GuardedGraph(create_session(work.content, BULK_POLICY), work.tensors) for _ in range(usable_cores())]
         return partial(BulkPredictor(graphs).predict, x)
     session = create_session(work.content)
     if not work.tensors.states:

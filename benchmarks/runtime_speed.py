@@ -30,7 +30,7 @@ from toolkit.benchmark.timing import SystemClock, measure_in_turns, warm_up
 from toolkit.export.graphs import export_torch_graph
 from toolkit.export.precision import to_int8
 from toolkit.model.torch_graph import TorchGraph
-from toolkit.runtime.bulk import BulkPredictor
+from toolkit.runtime.bulk import BULK_POLICY, BulkPredictor
 from toolkit.runtime.chunks import CHUNK
 from toolkit.runtime.environment import environment, usable_cores
 from toolkit.runtime.guarded_graph import GuardedGraph, check_feed
@@ -129,7 +129,7 @@ def groups(of: Graphs) -> list[Calls]:
     step |= {name: np.zeros_like(array) for name, array in step.items() if name != "x"}
     predictor, int8 = ours(of.windowed, of.ours), ours(of.windowed, of.ours_int8, one_series=True)
     bulk = feed_of(of.windowed, BULK, WINDOW)
-    one_core = BulkPredictor([GuardedGraph(create_session(of.ours), of.windowed.tensors)])
+    one_core = BulkPredictor([GuardedGraph(create_session(of.ours, BULK_POLICY), of.windowed.tensors)])
     return [
         {
             "window 60, torch": torch_call(of.windowed, w60),
@@ -191,7 +191,7 @@ def two_core_call(name: str) -> Call:
     if name.startswith("plain"):
         return run_call(plain(export_torch_graph(graph).SerializeToString(), 2), feed)
     content = export_torch_graph(graph).SerializeToString()
-    guarded = [GuardedGraph(create_session(content), graph.tensors) for _ in range(2)]
+    guarded = [GuardedGraph(create_session(content, BULK_POLICY), graph.tensors) for _ in range(2)]
     return partial(BulkPredictor(guarded).predict, feed["x"])
 
 

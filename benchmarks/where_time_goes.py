@@ -2,8 +2,9 @@
 
     python benchmarks/where_time_goes.py --json benchmarks/results/profile-pump-station.json --picture profile.svg
 
-Profiles the reference bundle for a window of 60 and for one streaming step, batch 1, one thread, and writes one picture
-for each: `profile-windowed.svg` and `profile-streaming.svg`. Run it with `OMP_NUM_THREADS=1` on a quiet machine.
+Profiles the reference bundle for a window of 60, for one streaming step and for a chunk of windows as bulk runs them,
+on one thread, and writes a picture for each: `profile-windowed.svg`, `profile-streaming.svg`,
+`profile-windowed-32.svg`. Run it with `OMP_NUM_THREADS=1` on a quiet machine.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from toolkit.cli.profile_picture import profile_svg
 from toolkit.cli.profile_tables import profile_table
 from toolkit.contract.records import encode
 from toolkit.runtime.bundle import load_bundle
+from toolkit.runtime.chunks import CHUNK
 
 WINDOW = 60
 
@@ -31,11 +33,13 @@ def main() -> None:
     profiles = [
         profile_graph(bundle, "windowed", sequence=WINDOW, seconds=given.seconds),
         profile_graph(bundle, "streaming", seconds=given.seconds),
+        profile_graph(bundle, "windowed", batch=CHUNK, sequence=WINDOW, seconds=given.seconds),
     ]
     for profile in profiles:
         print(profile_table(profile), end="\n\n")
         if given.picture is not None:
-            name = f"{given.picture.stem}-{profile.graph}{given.picture.suffix}"
+            size = f"-{profile.batch}" if profile.batch > 1 else ""
+            name = f"{given.picture.stem}-{profile.graph}{size}{given.picture.suffix}"
             write_text(given.picture.with_name(name), profile_svg(profile))
     if given.json is not None:
         write_text(given.json, json.dumps({"profiles": encode(profiles)}, indent=1) + "\n")

@@ -99,10 +99,10 @@ def profile_table() -> str:
     rows = []
     for of in result("profile-pump-station")["profiles"]:
         parts = [of["python_us"], of["overhead_us"], of["kernels_us"]]
-        shares = [f"{100 * part / of['call_us']:.0f} %" for part in parts]
-        rows.append(
-            [of["graph"], f"{of['call_us']:.1f} us", *shares, f"{of['floor_us']:.1f} us", f"{of['distance']:.1f}"]
-        )
+        shares = [f"{100 * part / of['predict_us']:.0f} %" for part in parts]
+        call = f"{of['graph']}, {of['batch']} x {of['sequence']}"
+        floor = [f"{of['floor_us']:,.1f} us", f"{of['distance']:.1f}"]
+        rows.append([call, f"{of['predict_us']:,.1f} us", *shares, *floor])
     header = ["call", "takes", "Python and guards", "onnxruntime around", "its operators", "floor", "call / floor"]
     plots = "![a window of 60](plots/profile-windowed.svg)\n\n![a step](plots/profile-streaming.svg)\n"
     return f"{table(header, rows)}\n{plots}"

@@ -14,6 +14,7 @@ from toolkit.contract.graph_io import GraphSignature, SizeLimits, TensorSpec
 from toolkit.errors import BundleError, ConfigError, InputError
 from toolkit.runtime.bulk import BulkPredictor
 from toolkit.runtime.bundle import load_bundle
+from toolkit.runtime.chunks import CHUNK
 from toolkit.runtime.environment import usable_cores
 from toolkit.runtime.guarded_graph import GuardedGraph
 
@@ -41,13 +42,13 @@ def one_call(bundle, x):
     return bundle.session("windowed").run(None, {"x": x})[0]
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 8, 23, 24, 25, 49, 64, 200])
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 31, 32, 33, 65, 200])
 def test_answers_are_those_of_one_call_to_the_bit(bundle, bulk, count):
     x = windows(count)
     assert np.array_equal(bulk.predict(x), one_call(bundle, x))
 
 
-@pytest.mark.parametrize("chunk", [1, 5, 24, 1000])
+@pytest.mark.parametrize("chunk", [1, 5, 32, 1000])
 def test_no_chunk_changes_an_answer(bundle, chunk):
     x = windows(53)
     with BulkPredictor([bundle.guarded(bundle.manifest.graph("windowed"))], chunk) as predictor:
@@ -226,7 +227,7 @@ def test_a_predictor_of_windows_cuts_large_batches_too(bundle):
     graph = GuardedGraph(session, signature, splits=True)
     x = windows(100, 60)
     assert np.array_equal(graph.run({"x": x})["forecast"], x.sum(axis=1))
-    assert max(shape[0] for shape in session.calls) <= 24
+    assert max(shape[0] for shape in session.calls) <= CHUNK
     assert bundle.guarded(entry).splits
     assert not bundle.guarded(dataclasses.replace(entry, mixes_series=True)).splits
 

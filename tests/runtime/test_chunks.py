@@ -20,12 +20,12 @@ def test_every_series_is_in_one_chunk_of_nearly_one_size(series, chunk, least, c
 
 @pytest.mark.parametrize(
     ("series", "chunk", "cores", "chunks"),
-    [(64, 24, 1, 3), (64, 24, 2, 4), (24, 24, 2, 2), (WORTH_SHARING, 24, 2, 2), (WORTH_SHARING - 1, 24, 2, 1)],
+    [(96, 32, 1, 3), (96, 32, 2, 4), (64, 32, 2, 2), (WORTH_SHARING, 32, 2, 2), (WORTH_SHARING - 1, 32, 2, 1)],
 )
 def test_no_core_is_left_without_a_chunk_while_another_works(series, chunk, cores, chunks):
     assert len(chunk_bounds(series, chunk, cores=cores)) - 1 == chunks
 
 
-@pytest.mark.parametrize(("samples", "series"), [(60, CHUNK), (1000, CHUNK), (20, 72), (1, 1440)])
+@pytest.mark.parametrize(("samples", "series"), [(60, CHUNK), (1000, CHUNK), (20, 96), (1, 1920)])
 def test_more_series_of_short_sequences_go_together(samples, series):
     assert series_in_a_call(samples) == series

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from toolkit.benchmark.plan import Request
 from toolkit.benchmark.scenarios import Contender
 from toolkit.contract.graph_entry import GraphEntry
+from toolkit.runtime.bulk import BULK_POLICY
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.session import CPU, SessionPolicy
 
@@ -76,8 +77,7 @@ def policy_options(policy: SessionPolicy) -> dict[str, str]:
 
 def _bulk(asked: Asked, readings: NDArray[np.float32]) -> Contender:
     """One single-threaded session on each of as many cores as the others have threads."""
-    policy = replace(asked.policy, threads=1)
-    bulk = asked.held.enter_context(
-        asked.bundle.bulk(policy, precision=asked.entry.precision, cores=asked.policy.threads)
-    )
-    return asked.contender("bulk", lambda: bulk.predict(readings))
+    policy, cores = asked.policy if asked.name == TUNED else BULK_POLICY, asked.policy.threads
+    bulk = asked.held.enter_context(asked.bundle.bulk(policy, precision=asked.entry.precision, cores=cores))
+    as_run = replace(asked, policy=replace(policy, threads=cores))
+    return as_run.contender("bulk", lambda: bulk.predict(readings))

@@ -18,7 +18,12 @@ from toolkit.contract.graph_io import TensorSpec
 from toolkit.errors import ConfigError, InputError
 from toolkit.runtime.chunks import WORTH_SHARING, chunk_bounds, series_in_a_call
 from toolkit.runtime.guarded_graph import Array, GuardedGraph, check_feed, refuse_masked
+from toolkit.runtime.session import SessionPolicy
 from toolkit.runtime.stream import part_of
+
+BULK_POLICY = SessionPolicy(arena=True)
+"""Chunk after chunk needs the same few megabytes. Without the arena they go back to the system and are asked for anew,
+which cost 5 to 10 % (benchmarks/bulk.py)."""
 
 Part = Callable[[int, int], Array]
 """The windows from one number to another."""

@@ -116,7 +116,7 @@ class Bundle:
         """A predictor for many windows, with a session for each core; it is closed after use.
 
         Args:
-            policy: of each session, which has one thread.
+            policy: of each session, which has one thread; None means `BULK_POLICY`.
             precision: None means the preferred one.
             cores: None means all that this process may use.
 
@@ -125,7 +125,7 @@ class Bundle:
             ConfigError: more cores than this process may use.
         """
         # Only here: thread pools and a look at the machine are no part of a gateway's start.
-        from toolkit.runtime.bulk import BulkPredictor  # noqa: PLC0415
+        from toolkit.runtime.bulk import BULK_POLICY, BulkPredictor  # noqa: PLC0415
         from toolkit.runtime.environment import usable_cores  # noqa: PLC0415
 
         entry = self.manifest.graph("windowed", precision)
@@ -137,7 +137,7 @@ class Bundle:
                 f"{entry.file} cannot be run in chunks: the answer for one series depends on the others in its call",
                 fix="use the windowed predictor",
             )
-        policy = replace(policy or SessionPolicy(), threads=1)
+        policy = replace(policy or BULK_POLICY, threads=1)
         graphs = [self.guarded(entry, policy) for _ in range(cores or usable)]
         return BulkPredictor(graphs, window_length=self.manifest.window_length)
 

@@ -5,10 +5,10 @@ no cache; memory for them has to be asked of the system anew each time, which ta
 answer for a series is computed from the same numbers in the same order: in fp32 it is that of one call, to the bit.
 """
 
-CHUNK = 24
-"""Series in a call. Windows of 60: from 12 to 48 all are within 4 % (benchmarks/bulk.py); matrix kernels take rows by 6
-or 12."""
-SAMPLES = 24 * 60
+CHUNK = 32
+"""Series in a call. Windows of 60: from 12 to 64 there is little between them (benchmarks/bulk.py); larger ones cost a
+small batch fewer calls."""
+SAMPLES = 32 * 60
 """Of all series in a call: of short sequences more series go together."""
 WORTH_SHARING = 8
 """Series from which on a call is shared among cores: waking a thread takes as long as a window or two."""
