@@ -22,8 +22,8 @@ from toolkit.runtime.session import SessionPolicy
 from toolkit.runtime.stream import part_of
 
 BULK_POLICY = SessionPolicy(arena=True)
-"""Chunk after chunk needs the same few megabytes. Without the arena they go back to the system and are asked for anew,
-which cost 5 to 10 % (benchmarks/bulk.py)."""
+"""Chunk after chunk needs the same few megabytes. Without the arena they may go back to the system each time: a call of
+1,024 windows took half as long again (benchmarks/bulk.py, with and without)."""
 
 Part = Callable[[int, int], Array]
 """The windows from one number to another."""
