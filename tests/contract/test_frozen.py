@@ -104,3 +104,18 @@ def test_copies_are_equal_and_frozen(copied) -> None:
 def test_wrong_arguments_are_type_errors(arguments: tuple[int, ...]) -> None:
     with pytest.raises(TypeError):
         Short(*arguments)
+
+
+def test_the_standard_librarys_subclass_is_a_frozen_dataclass_too():
+    @dataclass(frozen=True)
+    class Own:
+        a: int
+
+    @dataclasses.dataclass(frozen=True)
+    class Sub(Own):
+        b: int = 2
+
+    sub = Sub(1)
+    assert (sub.a, sub.b) == (1, 2)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        sub.b = 3

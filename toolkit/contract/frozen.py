@@ -38,6 +38,7 @@ def _made(kind: type[T], eq: bool) -> type[T]:
     for name, method in shared.items():
         if name not in kind.__dict__:
             setattr(made, name, method)
+    made.__dataclass_params__.frozen = True  # type: ignore[attr-defined]  # a subclass by the standard library looks
     return made
 
 
