@@ -48,7 +48,7 @@ def test_one_asset_needs_no_name(bundle, predictor):
     assert same_state(predictor.streams.state_of(""), state)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcd"), min_size=1, unique=True), min_size=1, max_size=12))
 def test_an_asset_gets_the_same_in_whatever_company(bundle, companies):
     predictor = bundle.streaming()

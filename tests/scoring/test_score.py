@@ -243,7 +243,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(whole, table, tmp_pat
     assert undisturbed.returncode == 0, undisturbed.stderr
     steps = int(undisturbed.stdout)
     wanted, out = (tmp_path / f"one.{ending}").read_bytes(), tmp_path / f"two.{ending}"
-    for moment in (3, 4, 6, 10, steps - 4, steps - 2, steps):  # 3 calls a part; the last ones are those of publishing
+    # 3 calls a part; the last ones are those of publishing. Each costs a process.
+    moments = (3, 4, 6, 10, steps - 4, steps - 2, steps) if ending == "csv" else (4, steps - 2, steps)
+    for moment in moments:
         assert run(out.name, moment).returncode == -signal.SIGKILL
         published = out.exists()
         summary = score_table(request(whole, table, out, resume=True))
