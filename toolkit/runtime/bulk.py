@@ -22,8 +22,7 @@ from toolkit.runtime.session import SessionPolicy
 from toolkit.runtime.stream import part_of
 
 BULK_POLICY = SessionPolicy(arena=True)
-"""Chunk after chunk needs the same few megabytes. Without the arena they may go back to the system each time: a call of
-1,024 windows took half as long again (benchmarks/bulk.py, with and without)."""
+"""Chunk after chunk needs the same few megabytes, which without the arena may go back to the system each time."""
 
 Part = Callable[[int, int], Array]
 """The windows from one number to another."""
