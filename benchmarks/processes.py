@@ -19,10 +19,10 @@ from typing import Any
 from toolkit.atomic_files import write_text
 from toolkit.benchmark.cold import measure_cold, sum_up
 from toolkit.benchmark.paced import PacedMeasurement, measure_paced
-from toolkit.benchmark.scenarios import TORCH
+from toolkit.benchmark.scenarios import ONNXRUNTIME, TORCH
 from toolkit.benchmark.statistics import median_ratio, ratio_interval
 from toolkit.benchmark.worker_protocol import Worker
-from toolkit.benchmark.workers import DEFAULT_SESSION, ONNXRUNTIME, bundle_workers
+from toolkit.benchmark.workers import DEFAULT_SESSION, bundle_workers
 from toolkit.parity.torch_worker import torch_worker_spec
 from toolkit.runtime.environment import environment
 

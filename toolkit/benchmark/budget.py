@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolkit.benchmark.own_contenders import ONNXRUNTIME
 from toolkit.benchmark.plan import BenchmarkPlan, requests_of
+from toolkit.benchmark.scenarios import ONNXRUNTIME
 from toolkit.contract.graph_io import GraphName
 from toolkit.contract.latency_reports import ColdStart, LatencyReport, LatencyRow
 from toolkit.contract.records import nearest

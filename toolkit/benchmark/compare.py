@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TypeVar
 
-from toolkit.benchmark.own_contenders import ONNXRUNTIME, TUNED
-from toolkit.benchmark.scenarios import PLAIN
+from toolkit.benchmark.own_contenders import TUNED
+from toolkit.benchmark.scenarios import ONNXRUNTIME, PLAIN
 from toolkit.benchmark.statistics import LEAST_ROUNDS, MOST_VARIATION, change_interval, variation_of
 from toolkit.contract.comparison_reports import Change, ComparisonReport, Verdict
 from toolkit.contract.latency_reports import AssetCapacity, ColdStart, Interval, LatencyReport, LatencyRow

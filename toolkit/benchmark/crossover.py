@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.benchmark.scenarios import ONNXRUNTIME
 from toolkit.benchmark.statistics import median_ratio, ratio_interval
 from toolkit.contract.latency_reports import Crossover, LatencyRow
 from toolkit.runtime.session import CPU
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
 """What a run on CUDA measures unless told otherwise."""
-ONNXRUNTIME = "onnxruntime"
 
 _Key = tuple[str, str, int, int, str]
 """Scenario's graph, its precision, sequence and batch, and the provider."""

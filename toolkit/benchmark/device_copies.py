@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from toolkit.benchmark.bundle import bundle_feed
 from toolkit.benchmark.own_contenders import Asked, own_contenders
 from toolkit.benchmark.plan import Request
-from toolkit.benchmark.scenarios import Contender, Scenario, run_scenario
+from toolkit.benchmark.scenarios import ONNXRUNTIME, Contender, Scenario, run_scenario
 from toolkit.benchmark.timing import Clock
 from toolkit.contract.graph_entry import GraphEntry
 from toolkit.contract.latency_reports import LatencyRow
@@ -30,7 +30,6 @@ from toolkit.runtime.session import Session, SessionPolicy
 Feed = Mapping[str, NDArray[np.float32]]
 
 PREDICTOR = "device buffers"
-ONNXRUNTIME = "onnxruntime"
 
 
 class DeviceCall:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.benchmark.plan import Request
-from toolkit.benchmark.scenarios import Contender
+from toolkit.benchmark.scenarios import ONNXRUNTIME, Contender
 from toolkit.contract.graph_entry import GraphEntry
 from toolkit.runtime.bulk import BULK_POLICY
 from toolkit.runtime.bundle import Bundle
@@ -16,7 +16,6 @@ from toolkit.runtime.session import CPU, SessionPolicy
 
 Feed = Mapping[str, NDArray[np.float32]]
 
-ONNXRUNTIME = "onnxruntime"
 TUNED = "tuned session"
 """The bundle's graphs as `tune-session` would have them run on this machine."""
 

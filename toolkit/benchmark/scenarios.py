@@ -18,6 +18,8 @@ from toolkit.benchmark.timing import Clock, Measurement, measure_in_turns, warm_
 from toolkit.contract.latency_reports import LatencyRow
 from toolkit.errors import InputError
 
+ONNXRUNTIME = "onnxruntime"
+"""The toolkit's own way of running a graph."""
 TORCH = "torch"
 """The contender whose time the others are held against."""
 

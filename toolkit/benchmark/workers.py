@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit.benchmark.bundle import bundle_feed
+from toolkit.benchmark.scenarios import ONNXRUNTIME
 from toolkit.benchmark.worker_protocol import Worker
 from toolkit.contract.graph_entry import GraphEntry
 from toolkit.runtime.bundle import Bundle, load_bundle
 from toolkit.runtime.session import CPU
 
-ONNXRUNTIME = "onnxruntime"
 DEFAULT_SESSION = "default session"
 
 
