@@ -91,7 +91,9 @@ class Bundle:
 
     def guarded(self, entry: GraphEntry, policy: SessionPolicy | None = None) -> GuardedGraph:
         """That graph in that precision behind its guards."""
-        content = self.read(entry.file)
+        return self._guarded(entry, self.read(entry.file), policy)
+
+    def _guarded(self, entry: GraphEntry, content: bytes, policy: SessionPolicy | None) -> GuardedGraph:
         session = self._opened(entry, content, policy)
         layers = None
         if entry.name == "streaming" and session.get_providers() == [CPU]:
@@ -138,7 +140,8 @@ class Bundle:
                 fix="use the windowed predictor",
             )
         policy = replace(policy or BULK_POLICY, threads=1)
-        graphs = [self.guarded(entry, policy) for _ in range(cores or usable)]
+        content = self.read(entry.file)  # once, however many sessions there are
+        graphs = [self._guarded(entry, content, policy) for _ in range(cores or usable)]
         return BulkPredictor(graphs, window_length=self.manifest.window_length)
 
 
