@@ -1,0 +1,1 @@
+"""The gateway: sensor messages in, forecasts out, nothing lost."""
