@@ -6,19 +6,20 @@ No threads have to meet at every step: each takes the next chunk when it has don
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.graph_io import TensorSpec
+from toolkit.contract.graph_io import SizeLimits, TensorSpec
 from toolkit.errors import ConfigError, InputError
 from toolkit.runtime.chunks import WORTH_SHARING, chunk_bounds, series_in_a_call
 from toolkit.runtime.guarded_graph import Array, GuardedGraph, check_feed, refuse_masked
-from toolkit.runtime.session import SessionPolicy
+from toolkit.runtime.session import SessionPolicy, run_session
 from toolkit.runtime.stream import part_of
 
 BULK_POLICY = SessionPolicy(arena=True)
@@ -54,6 +55,9 @@ class BulkPredictor:
         self._tensor, self._tensors, self._batch = tensors.inputs[0], tensors, tensors.batch_axis
         self._axis = self._tensor.axes.index(self._batch)
         self._chunk, self._limits = chunk, limits
+        self._of_all = SizeLimits(
+            limits.least, {axis: most for axis, most in limits.most.items() if axis != self._batch}
+        )
         self._begin()
 
     @property
@@ -95,15 +99,13 @@ class BulkPredictor:
         """All answers by name; otherwise as `predict`."""
         if not isinstance(x, np.ndarray) or x.ndim < 2 or 0 in x.shape or x.shape[self._axis] < WORTH_SHARING:
             return self._graphs[0].run({self._tensor.name: x})  # a small one, or one that the guards refuse
-        refuse_masked(x, self._tensor.name)
+        # Looked at once as a whole: chunk by chunk it costs 2 % of a core's throughput, in cold caches.
+        check_feed({self._tensor.name: x}, self._tensors, self._of_all)
         series, samples = x.shape[self._axis], x.shape[1 - self._axis]
-        try:
-            return self._answers(
-                series, samples, lambda start, stop: part_of(x, self._tensor, self._batch, start, stop)
-            )
-        except InputError:
-            check_feed({self._tensor.name: x}, self._tensors, self._limits)  # tells the place in all, not in a chunk
-            raise
+        if self._axis == 0:
+            x = np.ascontiguousarray(x)
+            return self._answers(series, samples, lambda start, stop: x[start:stop])
+        return self._answers(series, samples, lambda start, stop: part_of(x, self._tensor, self._batch, start, stop))
 
     def run_windows(
         self, readings: Array, starts: NDArray[np.integer[Any]], length: int | None = None
@@ -118,11 +120,12 @@ class BulkPredictor:
             places = starts[start:stop, np.newaxis] + rows  # [batch, sequence]
             return readings[places if self._axis == 0 else np.ascontiguousarray(places.T)]
 
-        try:
-            return self._answers(starts.size, length, windows)
-        except InputError:
-            _tell_row(readings, starts, length)
-            raise
+        # As many windows as the graph asks for tell everything but their numbers, which the table tells of all.
+        sample = windows(0, self._limits.at_least(self._batch))
+        check_feed({self._tensor.name: np.zeros_like(sample)}, self._tensors, self._of_all)
+        if not np.isfinite(readings).all():
+            _refuse_rows(readings, starts, length)
+        return self._answers(starts.size, length, windows)
 
     def close(self) -> None:
         """Ends the threads."""
@@ -147,9 +150,10 @@ class BulkPredictor:
             bounds = self._bounds(series, samples)
             gathered = _Gathered(self._tensors.outputs, self._batch, bounds)
             first, *others = self._graphs
-            futures = [self._pool.submit(self._work, graph, gathered, part) for graph in others]
+            work = partial(self._work, gathered, part, samples)
+            futures = [self._pool.submit(work, graph) for graph in others]
             try:
-                self._work(first, gathered, part)
+                work(first)
             finally:
                 gathered.stop()
                 wait(futures)  # nothing goes on once this has ended, however it ended
@@ -161,10 +165,19 @@ class BulkPredictor:
         chunk = self._limits.clipped(self._batch, self._chunk or series_in_a_call(samples))
         return chunk_bounds(series, chunk, self._limits.at_least(self._batch), self.cores)
 
-    def _work(self, graph: GuardedGraph, gathered: "_Gathered", part: Part) -> None:
+    def _work(self, gathered: "_Gathered", part: Part, samples: int, graph: GuardedGraph) -> None:
+        """Few lines for each chunk: after millions of multiplications every one of them runs in cold caches."""
+        name, session, plain = self._tensor.name, graph.session, not graph.one_series
         try:
-            for start, stop in gathered.open_chunks():
-                gathered.put(start, stop, graph.run({self._tensor.name: part(start, stop)}))
+            while (chunk := gathered.take()) is not None:
+                start, stop = chunk
+                feed = {name: part(start, stop)}
+                if plain:
+                    answers = run_session(session, feed, gathered.names)
+                else:
+                    sizes = {self._batch: stop - start, self._tensors.sequence_axis or "": samples}
+                    answers = list(graph.run_checked(feed, sizes).values())
+                gathered.put(start, stop, answers)
         except BaseException:
             gathered.stop()
             raise
@@ -174,39 +187,40 @@ class _Gathered:
     """Chunks that are still to be done, and the answers of those that are."""
 
     def __init__(self, outputs: Sequence[TensorSpec], batch: str, bounds: Sequence[int]) -> None:
-        self._axes = {tensor.name: tensor.axes.index(batch) for tensor in outputs if batch in tensor.axes}
-        self._waiting = itertools.pairwise(bounds)
+        self.names = [tensor.name for tensor in outputs]
+        self._axes = [tensor.axes.index(batch) if batch in tensor.axes else None for tensor in outputs]
+        self._waiting = [*itertools.pairwise(bounds)][::-1]
         self._series = bounds[-1]
         self._lock = threading.Lock()
-        self.whole: dict[str, Array] = {}
+        self._rooms: list[tuple[Array, int | None]] = []
 
-    def open_chunks(self) -> Iterator[tuple[int, int]]:
-        while True:
-            with self._lock:
-                chunk = next(self._waiting, None)
-            if chunk is None:
-                return
-            yield chunk
+    @property
+    def whole(self) -> dict[str, Array]:
+        return {name: room for name, (room, _) in zip(self.names, self._rooms, strict=True)}
+
+    def take(self) -> tuple[int, int] | None:
+        """The next chunk, None behind the last; `pop` gives each to one thread alone."""
+        try:
+            return self._waiting.pop()
+        except IndexError:
+            return None
 
     def stop(self) -> None:
         """No further chunk is begun."""
-        with self._lock:
-            self._waiting = itertools.pairwise(())
+        self._waiting = []
 
-    def put(self, start: int, stop: int, answers: dict[str, Array]) -> None:
-        with self._lock:
-            for name, answer in answers.items():
-                if name not in self.whole:
-                    self.whole[name] = self._room(name, answer)
-        for name, answer in answers.items():
-            if name in self._axes:
-                self.whole[name][(slice(None),) * self._axes[name] + (slice(start, stop),)] = answer
+    def put(self, start: int, stop: int, answers: list[Array]) -> None:
+        if not self._rooms:
+            with self._lock:
+                self._rooms = self._rooms or [*map(self._room, self._axes, answers)]
+        for (room, axis), answer in zip(self._rooms, answers, strict=True):
+            if axis is not None:
+                room[(slice(None),) * axis + (slice(start, stop),)] = answer
 
-    def _room(self, name: str, answer: Array) -> Array:
-        if name not in self._axes:
-            return answer
-        axis = self._axes[name]
-        return np.empty((*answer.shape[:axis], self._series, *answer.shape[axis + 1 :]), answer.dtype)
+    def _room(self, axis: int | None, answer: Array) -> tuple[Array, int | None]:
+        if axis is None:
+            return answer, None
+        return np.empty((*answer.shape[:axis], self._series, *answer.shape[axis + 1 :]), answer.dtype), axis
 
 
 def _check_windows(readings: Array, starts: NDArray[np.integer[Any]], length: int, channels: str | int) -> None:
@@ -229,7 +243,7 @@ def _check_windows(readings: Array, starts: NDArray[np.integer[Any]], length: in
         raise InputError("a window leaves the table", got=f"rows {first} to {last}", allowed=f"0 to {len(readings)}")
 
 
-def _tell_row(readings: Array, starts: NDArray[np.integer[Any]], length: int) -> None:
+def _refuse_rows(readings: Array, starts: NDArray[np.integer[Any]], length: int) -> None:
     """Where in the table a value is not finite that lies within a window.
 
     Raises:

@@ -66,12 +66,20 @@ class GuardedGraph:
         answers = self.bound.run([feed.get(name) for name in self._given]) if len(feed) == len(self._given) else None
         if answers is not None:
             return dict(zip(self._got, answers, strict=True))
-        sizes = check_feed(feed, self.tensors, self.limits)
+        return self.run_checked(feed, check_feed(feed, self.tensors, self.limits))
+
+    def run_checked(self, feed: Feed, sizes: Mapping[str, int]) -> dict[str, Array]:
+        """`run` of inputs that passed the guards, as a part of a whole that did.
+
+        Args:
+            feed: as of `run`.
+            sizes: of the symbolic axes.
+        """
         bounds = self._bounds(sizes)
         if len(bounds) == 2:
-            return dict(zip(self._got, self._run_checked(feed), strict=True))
+            return dict(zip(self._got, self._run_once(feed), strict=True))
         batch = self.tensors.batch_axis
-        chunks = [self._run_checked(self._chunk(feed, *ends)) for ends in itertools.pairwise(bounds)]
+        chunks = [self._run_once(self._chunk(feed, *ends)) for ends in itertools.pairwise(bounds)]
         return {
             tensor.name: np.concatenate(parts, axis=tensor.axes.index(batch)) if batch in tensor.axes else parts[0]
             for tensor, *parts in zip(self.tensors.outputs, *chunks, strict=True)
@@ -105,8 +113,8 @@ class GuardedGraph:
     def _got(self) -> list[str]:
         return [tensor.name for tensor in self.tensors.outputs]
 
-    def _run_checked(self, feed: Feed) -> list[Array]:
-        """The outputs for inputs that passed the guards."""
+    def _run_once(self, feed: Feed) -> list[Array]:
+        """The outputs for inputs that passed the guards, in one call."""
         arrays = [feed[name] for name in self._given]
         answers = self.bound.run(arrays)
         if answers is None:
