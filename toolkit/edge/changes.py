@@ -141,3 +141,29 @@ class Changes:
         return bool(
             self.samples or self.assets or self.rows or self.forecasts or self.delivered or self.closed_by_timeout
         )
+
+
+@dataclass(slots=True)
+class Restored:
+    """What the journal held when it was opened.
+
+    Attributes:
+        assets: their records, by number.
+        samples: by asset the readings of open intervals, in the order in which they were accepted.
+        rows: by asset the rows of its last `kept_rows` places, oldest first.
+        other_signal: the journal was written for channels of another meaning: assets kept their numbers and names
+            alone, and everything else but waiting forecasts is gone.
+        other_bundle: it was written under another digest; states carry the digest that they belong to.
+        clean: the gateway before was closed in order.
+        checked: the file's structure was checked to the end.
+        cut_frames: pages of unfinished transactions that were left out; see `journal_file`.
+    """
+
+    assets: dict[int, AssetRecord] = field(default_factory=dict)
+    samples: dict[int, list[Sample]] = field(default_factory=dict)
+    rows: dict[int, list[Row]] = field(default_factory=dict)
+    other_signal: bool = False
+    other_bundle: bool = False
+    clean: bool = True
+    checked: bool = True
+    cut_frames: int = 0
