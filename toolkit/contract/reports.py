@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolkit.contract.picture_reports import ForecastExample
 from toolkit.contract.records import encode
 
 
@@ -147,6 +148,8 @@ class EvaluationReport:
         verdict: one sentence: which baselines it beats or loses to.
         environment: versions and machine.
         interval: of a model with quantiles, what they are worth on these windows.
+        examples: for each target the best, the median and the worst window.
+        baselines_by_step: the same as `by_step` of each baseline.
     """
 
     name: str
@@ -161,6 +164,8 @@ class EvaluationReport:
     verdict: str
     environment: dict[str, Any]
     interval: IntervalScores | None = None
+    examples: tuple[ForecastExample, ...] = ()
+    baselines_by_step: dict[str, tuple[Errors, ...]] = field(default_factory=dict)
     schema: str = "evaluation/1"
 
 
