@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+import inspect
 import pickle
 from dataclasses import field
 
@@ -104,6 +105,38 @@ def test_copies_are_equal_and_frozen(copied) -> None:
 def test_wrong_arguments_are_type_errors(arguments: tuple[int, ...]) -> None:
     with pytest.raises(TypeError):
         Short(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "words"),
+    [
+        ((), {}, "missing 1 required arguments: x"),
+        ((1, 2, 3), {}, "takes 2 arguments but 3 were given"),
+        ((1,), {"x": 2}, "got multiple values for argument 'x'"),
+        ((1,), {"z": 2}, "got an unexpected keyword argument 'z'"),
+        ((), {"y": 1, "z": 2}, "got an unexpected keyword argument 'z'"),
+    ],
+)
+def test_a_type_error_says_what_is_wrong(given, named, words) -> None:
+    with pytest.raises(TypeError, match=words):
+        Short(*given, **named)
+
+
+def test_it_is_made_once() -> None:
+    short = Short(1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        short.__init__(2)
+    assert short == Short(1)
+
+
+def test_its_signature_is_that_of_the_fields() -> None:
+    assert list(inspect.signature(Point).parameters) == ["x", "y", "names", "note"]
+    assert inspect.signature(Short).parameters == inspect.signature(Usual).parameters
+
+
+def test_fields_are_in_their_order_however_they_were_given() -> None:
+    assert repr(Short(y=3, x=1)) == repr(Short(1, 3))
+    assert pickle.loads(pickle.dumps(Short(y=3, x=1))) == Short(1, 3)
 
 
 def test_the_standard_librarys_subclass_is_a_frozen_dataclass_too():

@@ -15,19 +15,9 @@ from toolkit.parity import ParityGrid
 from toolkit.parity.bundle import check_bundle
 from toolkit.parity.told import raise_if_failed
 from toolkit.parity.variants import check_variants
-from toolkit.runtime.bundle import Bundle, load_bundle
+from toolkit.runtime.bundle import load_bundle
 
 SAMPLES = "samples.safetensors"
-
-
-@dataclasses.dataclass(frozen=True)
-class _Altered(Bundle):
-    """A bundle with further graphs, in memory."""
-
-    contents: dict = dataclasses.field(default_factory=dict)
-
-    def read(self, name):
-        return self.contents[name] if name in self.contents else super().read(name)
 
 
 def with_variant(folder, precision, fault=None, loss=10.0):
@@ -41,7 +31,9 @@ def with_variant(folder, precision, fault=None, loss=10.0):
     own = dataclasses.replace(fp32, precision=precision, file=file, one_series=precision == "int8", preferred=False)
     decision = PrecisionDecision(precision, loss, 0, ())
     manifest = dataclasses.replace(bundle.manifest, graphs=(*bundle.manifest.graphs, own), precision=decision)
-    return _Altered(bundle.folder, manifest, {file: changed.SerializeToString()})
+    return dataclasses.replace(
+        bundle, manifest=manifest, contents={**bundle.contents, file: changed.SerializeToString()}
+    )
 
 
 def readings(bundle):

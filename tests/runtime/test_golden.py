@@ -55,9 +55,11 @@ def test_a_nudged_weight_is_found_though_every_hash_is_right(folder, graph, weig
 @pytest.mark.parametrize("fill", [np.nan, np.inf])
 def test_an_answer_that_is_no_number_fails(folder, fill):
     fault = tiny_bundles.change_weights("output_offset", lambda array: np.full_like(array, fill))
+    bundle = load_bundle(folder)  # which refuses such weights, but not all graphs that answer so
     tiny_bundles.damage_graph(folder, "windowed", fault)
+    bundle.contents["windowed.onnx"] = (folder / "windowed.onnx").read_bytes()
     with pytest.raises(GoldenError, match="got inf times the tolerance in forecast"):
-        check_golden(load_bundle(folder))
+        check_golden(bundle)
 
 
 def replace_cases(folder, cases):

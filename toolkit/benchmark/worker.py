@@ -95,13 +95,11 @@ def _as_json(value: object) -> str:
 
 def predictor(folder: str, graph: str, precision: str, provider: str, threads: str) -> Opening:
     """The bundle's predictor under the default policy."""
-    from pathlib import Path  # noqa: PLC0415 - in the time that is measured, as are the next ones
-
-    from toolkit.runtime.bundle import load_bundle  # noqa: PLC0415
+    from toolkit.runtime.bundle import load_bundle  # noqa: PLC0415 - in the time that is measured, as is the next one
     from toolkit.runtime.session import SessionPolicy  # noqa: PLC0415
 
     def opening() -> Bind:
-        policy, bundle = SessionPolicy(int(threads), provider=provider), load_bundle(Path(folder))
+        policy, bundle = SessionPolicy(int(threads), provider=provider), load_bundle(folder)
         kind: Any = precision
         if graph == "windowed":
             windowed = bundle.windowed(policy, kind)

@@ -27,6 +27,7 @@ COMMANDS = (
     "benchmark",
     "compare",
     "tune-session",
+    "gateway",
     "inspect",
     "doctor",
 )

@@ -13,33 +13,7 @@ from toolkit.contract.graph_entry import Precision
 from toolkit.contract.graph_io import GraphSignature, TensorSpec
 from toolkit.contract.manifest import OPSET
 from toolkit.errors import GateError
-from toolkit.export.quantised_lint import INT8_DOMAIN
-from toolkit.runtime.onnx_compatibility import QUANTISED_LSTM
-
-# fmt: off
-OPERATORS = frozenset(
-    [
-        "Abs", "Acos", "Acosh", "Add", "And", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh", "AveragePool",
-        "BatchNormalization", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "CastLike", "Ceil", "Celu",
-        "Clip", "Concat", "Constant", "ConstantOfShape", "Conv", "ConvTranspose", "Cos", "Cosh", "CumSum", "DFT",
-        "DepthToSpace", "Div", "Einsum", "Elu", "Equal", "Erf", "Exp", "Expand", "Flatten", "Floor", "GRU", "Gather",
-        "GatherElements", "GatherND", "Gelu", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Greater", "GreaterOrEqual",
-        "GroupNormalization", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "IsInf", "IsNaN", "LSTM",
-        "LayerNormalization", "LeakyRelu", "Less", "LessOrEqual", "Log", "LogSoftmax", "LpNormalization", "MatMul",
-        "Max", "MaxPool", "Mean", "Min", "Mish", "Mod", "Mul", "Neg", "Not", "OneHot", "Or", "PRelu", "Pad", "Pow",
-        "RMSNormalization", "RNN", "Range", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
-        "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape",
-        "Resize", "Round", "ScatterElements", "ScatterND", "Selu", "Shape", "Sigmoid", "Sign", "Sin", "Sinh", "Size",
-        "Slice", "Softmax", "Softplus", "Softsign", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Swish",
-        "Tan", "Tanh", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where", "Xor",
-    ]
-)
-# fmt: on
-"""What a forecaster is made of: arithmetic without control flow, random numbers or data-dependent shapes."""
-
-RECURRENT = ("LSTM", "GRU", "RNN")
-INT8_OPERATORS = frozenset({QUANTISED_LSTM})
-"""Operators of `com.microsoft` that an int8 graph may hold besides."""
+from toolkit.runtime.operators import INT8_DOMAIN, INT8_OPERATORS, OPERATORS, RECURRENT
 
 
 def check_graph(

@@ -23,8 +23,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from toolkit.errors import GateError, ModelError
-from toolkit.export.lint import INT8_OPERATORS
-from toolkit.export.quantised_lint import INT8_DOMAIN, LEAST_HALVED, fp16_problems, halvable, quantisation_problems
+from toolkit.export.quantised_lint import LEAST_HALVED, fp16_problems, halvable, quantisation_problems
+from toolkit.runtime.operators import INT8_DOMAIN, INT8_OPERATORS
 
 __all__ = ["FP16_OPERATORS", "INT8_DOMAIN", "INT8_OPERATORS", "to_fp16", "to_int8"]
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from toolkit.runtime.onnx_compatibility import QUANTISED_LSTM
-
-INT8_DOMAIN = "com.microsoft"
+from toolkit.runtime.operators import INT8_DOMAIN
 
 INT8_LIMIT = 64
 """Whole numbers in an int8 graph go from -64 to 64, one bit less than int8 holds.

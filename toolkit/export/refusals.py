@@ -14,8 +14,8 @@ from torch import nn
 
 from toolkit.errors import ModelError, ToolkitError
 from toolkit.export.code_places import Place, at, place_in_stack, place_of_error
-from toolkit.export.lint import OPERATORS
 from toolkit.model.torch_graph import TorchGraph
+from toolkit.runtime.operators import OPERATORS
 
 CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 

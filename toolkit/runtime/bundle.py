@@ -1,12 +1,12 @@
-"""Reads a bundle, trusting nothing: sizes first, no links, every file's hash before it is used."""
+"""Reads a bundle, trusting nothing: sizes first, no links, every file's hash before it is used.
 
-import errno
+What a predictor is made of (the manifest, the graphs, the golden vectors) is read once and kept: what was checked is
+what runs, whatever becomes of the folder. The other files are hashed and let go.
+"""
+
+import functools
 import hashlib
-import os
-import stat
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 import onnxruntime
@@ -14,20 +14,24 @@ import onnxruntime
 from toolkit.contract.frozen import dataclass
 from toolkit.contract.graph_entry import GraphEntry, Precision
 from toolkit.contract.graph_io import GraphName, GraphSignature
-from toolkit.contract.manifest import MANIFEST, BundleManifest, manifest_from_json
+from toolkit.contract.manifest import GOLDEN, MANIFEST, BundleManifest, manifest_from_json
 from toolkit.errors import BundleError, ConfigError
+from toolkit.runtime.bundle_files import MAX_FILE_BYTES, BundleFolder
 from toolkit.runtime.bundle_graphs import check_graph_file, check_tensors
 from toolkit.runtime.guarded_graph import GuardedGraph
-from toolkit.runtime.onnx_compatibility import reads
+from toolkit.runtime.onnx_compatibility import blocked, reads
 from toolkit.runtime.predictors import StreamingPredictor, WindowedPredictor
 from toolkit.runtime.session import CPU, Session, SessionPolicy, create_session
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from toolkit.runtime.bulk import BulkPredictor
     from toolkit.runtime.layer_states import LayerSession
 
+__all__ = ["MAX_FILE_BYTES", "MAX_MANIFEST_BYTES", "Bundle", "load_bundle"]
+
 MAX_MANIFEST_BYTES = 1 << 20
-MAX_FILE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -35,30 +39,40 @@ class Bundle:
     """A folder with a manifest that has been read and checked.
 
     Attributes:
-        folder: where it lies.
+        place: the folder, as it was named.
         manifest: its contents.
+        digest: SHA-256 of the manifest's bytes: with the hashes within it, of all the bundle.
+        contents: the bytes that are kept, by the file's name: as many as the graphs' files have. They go with the
+            bundle, and sessions hold copies of their own.
     """
 
-    folder: Path
+    place: "Path | str"
     manifest: BundleManifest
+    digest: str = ""
+    contents: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    @functools.cached_property
+    def folder(self) -> "Path":
+        """Where it lies."""
+        from pathlib import Path  # noqa: PLC0415 - 3 ms of a start that may do without it
+
+        return Path(self.place)
 
     def read(self, name: str) -> bytes:
-        """The bytes of one of the bundle's files, checked against the manifest; they are read once and used.
+        """The bytes of one of the bundle's files, checked against the manifest.
+
+        A file that was not kept is read from the folder again, and hashed again.
 
         Raises:
             BundleError: not in the manifest, missing, a link, or with another size or hash.
         """
+        if name in self.contents:
+            return self.contents[name]
         entry = self.manifest.files.get(name)
         if entry is None:
-            raise BundleError(f"the manifest of {self.folder} lists no {name}", allowed=", ".join(self.manifest.files))
-        content = _read(self.folder, name, min(entry.bytes, MAX_FILE_BYTES))
-        if len(content) != entry.bytes or hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise BundleError(
-                f"{self.folder / name} is not the file that the manifest describes",
-                got="another size or SHA-256",
-                fix="copy the bundle again, or export it again",
-            )
-        return content
+            raise BundleError(f"the manifest of {self.place} lists no {name}", allowed=", ".join(self.manifest.files))
+        with BundleFolder(str(self.place)) as folder:
+            return folder.read_listed(name, entry)
 
     def signature(self, graph: GraphName) -> GraphSignature:
         """Inputs and outputs of a graph, the same in every precision."""
@@ -97,7 +111,7 @@ class Bundle:
         session = self._opened(entry, content, policy)
         layers = None
         if entry.name == "streaming" and session.get_providers() == [CPU]:
-            layers = partial(_layers, content, entry.signature, policy)
+            layers = functools.partial(_layers, content, entry.signature, policy)
         return GuardedGraph(
             session, entry.signature, entry.limits, entry.one_series, splits=not entry.mixes_series, layers=layers
         )
@@ -154,60 +168,58 @@ def _layers(
     return open_layers(content, tensors, policy, one_sample)
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: "Path | str") -> Bundle:
     """Reads the manifest, checks every file that it lists, and holds each graph's bytes against it.
 
     Raises:
         BundleError: no bundle, a file that is missing, foreign, a link or changed, another schema version, a graph that
-            is another than the manifest says, or an onnxruntime that is too old for it.
+            is another than the manifest says or is not to be trusted, or an onnxruntime that is blocked or too old.
     """
-    if not folder.is_dir():
-        raise BundleError(f"there is no bundle {folder}", fix="name a folder that 'lstm-edge export' wrote")
-    if not (folder / MANIFEST).exists():
-        raise BundleError(
-            f"{folder} is no bundle", got=f"no {MANIFEST}", fix="name a folder that 'lstm-edge export' wrote"
-        )
-    where = str(folder / MANIFEST)
-    bundle = Bundle(folder, manifest_from_json(_read(folder, MANIFEST, MAX_MANIFEST_BYTES), where))
-    listed = {MANIFEST, *bundle.manifest.files}
-    foreign = sorted(set(os.listdir(folder)) - listed)
-    if foreign:
-        raise BundleError(f"{folder} holds a file that its manifest does not list", got=foreign[0], fix="remove it")
-    _check_runtime(bundle)
-    graphs = {entry.file: entry for entry in bundle.manifest.graphs}
-    for name in dict.fromkeys([*bundle.manifest.files, *graphs]):
-        content = bundle.read(name)
+    where = str(folder)
+    with BundleFolder(where) as files:
+        found = files.names()
+        if MANIFEST not in found:
+            fix = "name a folder that 'lstm-edge export' wrote"
+            raise BundleError(f"{where} is no bundle", got=f"no {MANIFEST}", fix=fix)
+        text = files.read(MANIFEST, MAX_MANIFEST_BYTES)
+        manifest = manifest_from_json(text, f"{where}/{MANIFEST}")
+        foreign = sorted({*found} - {MANIFEST, *manifest.files})
+        if foreign:
+            raise BundleError(f"{where} holds a file that its manifest does not list", got=foreign[0], fix="remove it")
+        _check_runtime(where, manifest.minimum_onnxruntime)
+        contents = _checked_contents(files, manifest)
+    return Bundle(folder, manifest, hashlib.sha256(text).hexdigest(), contents)
+
+
+def _checked_contents(files: BundleFolder, manifest: BundleManifest) -> dict[str, bytes]:
+    """The bytes of the graphs and the golden vectors; the other files are hashed alone."""
+    contents = {}
+    graphs = {entry.file: entry for entry in manifest.graphs}
+    unlisted = next((name for name in graphs if name not in manifest.files), None)
+    if unlisted is not None:
+        raise BundleError(f"the manifest of {files.where} lists no {unlisted}", allowed=", ".join(manifest.files))
+    for name, entry in manifest.files.items():
+        if name not in graphs and name != GOLDEN:
+            files.check_listed(name, entry)
+            continue
+        contents[name] = files.read_listed(name, entry)
         if name in graphs:
-            check_graph_file(content, graphs[name], bundle.manifest, str(folder))
-    return bundle
+            check_graph_file(contents[name], graphs[name], manifest, files.where)
+    return contents
 
 
-def _check_runtime(bundle: Bundle) -> None:
-    needed = bundle.manifest.minimum_onnxruntime
-    if not reads(onnxruntime.__version__, needed):
+def _check_runtime(where: str, needed: str) -> None:
+    version = onnxruntime.__version__
+    reason = blocked(version)
+    if reason is not None:
         raise BundleError(
-            f"{bundle.folder} needs onnxruntime {needed} or newer, as its manifest says",
-            got=f"onnxruntime {onnxruntime.__version__}",
+            f"onnxruntime {version} is blocked here: {reason}",
+            got=f"onnxruntime {version}",
+            fix="pip install --upgrade onnxruntime",
+        )
+    if not reads(version, needed):
+        raise BundleError(
+            f"{where} needs onnxruntime {needed} or newer, as its manifest says",
+            got=f"onnxruntime {version}",
             fix=f"pip install 'onnxruntime>={needed}', or export it again with a lower --opset",
         )
-
-
-def _read(folder: Path, name: str, limit: int) -> bytes:
-    """A plain file of at most `limit` bytes directly within `folder`; a link is never followed."""
-    if name != Path(name).name or name in ("", ".", "..") or not name.isprintable():
-        raise BundleError(f"{folder}: a file's name must not lead elsewhere", got=repr(name))
-    path = folder / name
-    try:
-        # Non-blocking: opening a pipe must not wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        reason = "a link" if error.errno == errno.ELOOP else error.strerror
-        raise BundleError(f"cannot read {path}", got=reason, fix="copy the bundle again") from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise BundleError(f"{path} is no plain file", fix="copy the bundle again")
-    with os.fdopen(descriptor, "rb") as file:
-        if status.st_size > limit:
-            raise BundleError(f"{path} is too large", got=f"{status.st_size} bytes", allowed=f"{limit} bytes")
-        return file.read(limit + 1)

@@ -10,6 +10,7 @@ from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.records import decode, encode
 from toolkit.contract.signals import SignalSpec
 from toolkit.errors import BundleError, RequestError
+from toolkit.runtime.graph_trust import check_trust
 from toolkit.runtime.onnx_compatibility import ONNX, QUANTISED_LSTM, newest_of, oldest_reader, reads
 from toolkit.runtime.onnx_file import OnnxFile, Value, read_onnx, stored_tensors
 
@@ -26,13 +27,11 @@ def check_graph_file(content: bytes, entry: GraphEntry, manifest: BundleManifest
         where: the bundle's folder, for messages.
 
     Raises:
-        BundleError: no ONNX file, numbers that lie outside it, or other tensors, versions, precision or metadata.
+        BundleError: no ONNX file, one that is not to be trusted (see `check_trust`), or other tensors, versions,
+            precision or metadata.
     """
     file = read_onnx(content, entry.file)
-    outside = next((tensor for tensor in stored_tensors(file) if tensor.is_external), None)
-    if outside is not None:
-        got = outside.location or "no location"
-        raise BundleError(f"{entry.file} keeps numbers outside itself", got=got, allowed="a graph with all its weights")
+    check_trust(file, entry)
     _check_values(file, entry)
     _check_versions(file, entry, manifest)
     quantised = any(node.op_type == QUANTISED_LSTM for node in file.nodes())
@@ -101,8 +100,10 @@ def _says(text: str, wanted: object) -> bool:
     """Whether a JSON text means that; a bundle of before a setting existed means the setting's default."""
     try:
         said = json.loads(text)
+        if said == encode(wanted):
+            return True
         if isinstance(said, dict) and isinstance(wanted, (SignalSpec, ModelSpec)):
             return decode(type(wanted), said, "metadata", BundleError) == wanted
     except (ValueError, RecursionError, RequestError):
-        return False  # no text stands for a table
-    return bool(said == encode(wanted))
+        pass  # no text stands for a table
+    return False

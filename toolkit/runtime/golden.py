@@ -1,7 +1,9 @@
 """Golden vectors: inputs and expected answers that travel in the bundle and are re-run wherever it arrives."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +57,7 @@ def unpack_golden(content: bytes) -> list[GoldenCase]:
     cases: dict[tuple[str, str], GoldenCase] = {}
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            _refuse_swelling(arrays.zip.infolist(), len(content))
             for key in arrays.files:
                 graph, name, side, tensor = key.split("/")
                 case = cases.setdefault((graph, name), GoldenCase(graph, name, {}, {}))
@@ -64,6 +67,12 @@ def unpack_golden(content: bytes) -> list[GoldenCase]:
     return list(cases.values())
 
 
+def _refuse_swelling(members: Sequence[Any], size: int) -> None:
+    """Golden vectors are stored as they are: an archive that holds more than itself is a bomb."""
+    if sum(member.file_size for member in members) > size:
+        raise BundleError(f"{GOLDEN} would swell when it is read")
+
+
 def check_golden(bundle: Bundle, policy: SessionPolicy | None = None) -> list[GoldenResult]:
     """Re-runs every golden case on this machine, and holds the manifest against them.
 
@@ -71,14 +80,35 @@ def check_golden(bundle: Bundle, policy: SessionPolicy | None = None) -> list[Go
         GoldenError: an answer lies outside its tolerance.
         BundleError: a case does not fit its graph, or the manifest is another than the bundle was exported with.
     """
-    cases = unpack_golden(bundle.read(GOLDEN))
-    own = {entry.name: [case for case in cases if case.graph == entry.name] for entry in bundle.manifest.graphs}
+    own = golden_cases(bundle)
     graphs = [(entry, bundle.guarded(entry, policy)) for entry in bundle.manifest.graphs]
     results = [
         result
         for entry, graph in graphs
-        for result in _run(graph, entry, own[entry.name], bundle.manifest.window_length)
+        for result in run_cases(graph, entry, own[entry.name], bundle.manifest.window_length)
     ]
+    refuse_beyond(results)
+    for entry, graph in graphs:
+        check_manifest(graph, entry, own[entry.name])
+    return results
+
+
+def golden_cases(bundle: Bundle) -> dict[GraphName, list[GoldenCase]]:
+    """The golden cases of each graph.
+
+    Raises:
+        BundleError: the file is damaged.
+    """
+    cases = unpack_golden(bundle.read(GOLDEN))
+    return {name: [case for case in cases if case.graph == name] for name in bundle.manifest.names}
+
+
+def refuse_beyond(results: Sequence[GoldenResult]) -> None:
+    """Ends at an answer outside its tolerance.
+
+    Raises:
+        GoldenError: names the worst of them.
+    """
     worst = max(results, key=lambda result: result.worst)
     if not worst.worst <= 1.0:
         raise GoldenError(
@@ -86,21 +116,33 @@ def check_golden(bundle: Bundle, policy: SessionPolicy | None = None) -> list[Go
             got=f"{worst.worst:.3g} times the tolerance in {worst.output}, case {worst.case}",
             fix="do not use this bundle on this machine",
         )
-    for entry, graph in graphs:
-        check_tolerances(entry, own[entry.name])
-        check_states(graph, entry, own[entry.name])
-        check_series(graph, entry, own[entry.name])
-    return results
 
 
-def _run(graph: GuardedGraph, entry: GraphEntry, cases: list[GoldenCase], window_length: int) -> list[GoldenResult]:
-    """How far each output of each case of one graph is off."""
+def check_manifest(graph: GuardedGraph, entry: GraphEntry, cases: Sequence[GoldenCase]) -> None:
+    """Holds the manifest's line of a graph against its golden cases, whose answers are right.
+
+    Raises:
+        BundleError: tolerances, states or `mixes_series` are others than the bundle was exported with.
+    """
+    check_tolerances(entry, cases)
+    check_states(graph, entry, cases)
+    check_series(graph, entry, cases)
+
+
+def run_cases(
+    graph: GuardedGraph, entry: GraphEntry, cases: Sequence[GoldenCase], window_length: int
+) -> list[GoldenResult]:
+    """How far each output of each case of one graph is off.
+
+    Raises:
+        BundleError: there is no case, or one does not fit the graph.
+    """
     if not cases:
         raise BundleError(f"{GOLDEN} holds no case for the {entry.name} graph")
     results: list[GoldenResult] = []
     for case in cases:
         _check_case(case, entry, window_length)
-        results += [_judge(entry, case, name, got) for name, got in graph.run(case.inputs).items()]
+        results += [judge(entry, case, name, got) for name, got in graph.run(case.inputs).items()]
     return results
 
 
@@ -119,7 +161,12 @@ def _check_case(case: GoldenCase, entry: GraphEntry, window_length: int) -> None
         raise BundleError(f"{GOLDEN}: case {case.name!r}: {error}") from error
 
 
-def _judge(entry: GraphEntry, case: GoldenCase, output: str, got: Array) -> GoldenResult:
+def judge(entry: GraphEntry, case: GoldenCase, output: str, got: Array) -> GoldenResult:
+    """How far one answer is off.
+
+    Raises:
+        BundleError: it has another shape than the case's, or the manifest has another number of tolerances.
+    """
     expected = case.outputs[output]
     if got.shape != expected.shape:
         raise BundleError(f"{GOLDEN}: case {case.name!r} does not fit the {entry.name} graph", got=list(got.shape))

@@ -79,5 +79,22 @@ def reads(installed: str, minimum: str) -> bool:
     return _numbers(installed) >= _numbers(minimum)
 
 
+def blocked(version: str, machine: str | None = None) -> str | None:
+    """Why that release of onnxruntime must not run here, or None where it may.
+
+    Args:
+        version: of onnxruntime.
+        machine: the kernel's architecture; None means this machine's.
+    """
+    if re.match(r"1\.21\.0(\D|$)", version) is None:
+        return None
+    if machine is None:
+        import platform  # noqa: PLC0415 - of one release alone is it asked
+
+        machine = platform.machine()
+    arm = machine.lower() in ("aarch64", "arm64")
+    return "it dies of an illegal instruction on 64-bit ARM, a Raspberry Pi 4 for one" if arm else None
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:2])

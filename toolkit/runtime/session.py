@@ -1,14 +1,15 @@
 """onnxruntime sessions under one explicit policy."""
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 
 from toolkit.contract.frozen import dataclass
 from toolkit.errors import BundleError, RequestError
 from toolkit.runtime.provider_setup import load_libraries, provider_options
-from toolkit.runtime.providers import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CPU = "CPUExecutionProvider"
 
@@ -44,7 +45,7 @@ LEVELS = {"all": "ORT_ENABLE_ALL", "basic": "ORT_ENABLE_BASIC", "none": "ORT_DIS
 
 
 def create_session(
-    graph: bytes, policy: SessionPolicy | None = None, name: str = "the graph", profile: Path | None = None
+    graph: bytes, policy: SessionPolicy | None = None, name: str = "the graph", profile: "Path | None" = None
 ) -> Session:
     """Loads a graph from its bytes.
 
@@ -93,10 +94,12 @@ def run_session(session: Session, feed: dict[str, Any], outputs: list[str] | Non
 
 
 def _told(error: Exception) -> str:
+    from toolkit.runtime.providers import one_line  # noqa: PLC0415 - only where something went wrong
+
     return one_line(str(error) or type(error).__name__)
 
 
-def _options(policy: SessionPolicy, profile: Path | None) -> Any:
+def _options(policy: SessionPolicy, profile: "Path | None") -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = policy.threads
     options.inter_op_num_threads = 1

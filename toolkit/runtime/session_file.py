@@ -201,11 +201,13 @@ def session_policy(setting: SessionSetting) -> SessionPolicy:
 
 
 def manifest_sha256(bundle: Bundle) -> str:
-    """The digest that a bundle goes by.
+    """The digest that a bundle goes by: of the bytes that were loaded, or of the file where none were.
 
     Raises:
         BundleError: the manifest cannot be read any more.
     """
+    if bundle.digest:
+        return bundle.digest
     try:
         with (bundle.folder / MANIFEST).open("rb") as file:
             return hashlib.sha256(file.read(MAX_MANIFEST_BYTES)).hexdigest()
