@@ -37,9 +37,9 @@ def run(config: Path) -> None:
     """
     import logging
 
+    from toolkit.edge.first_trial import FirstTrial
     from toolkit.edge.json_log import configure, set_level
     from toolkit.edge.settings_file import load_settings, warnings_of
-    from toolkit.edge.start import RunningGateway
     from toolkit.errors import ToolkitError
 
     settings = load_settings(config)
@@ -48,7 +48,11 @@ def run(config: Path) -> None:
     for warning in warnings_of(config):
         log.warning(warning)
     wishes = _Wishes()
-    with RunningGateway(settings) as running:
+    with FirstTrial(settings) as trial:
+        from toolkit.edge.start import RunningGateway  # onnxruntime, while the trial's child is on its way
+
+        running = RunningGateway(settings, trial)
+    with running:
         wishes.listen()
         running.announce()
         while not wishes.stop:

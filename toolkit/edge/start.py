@@ -9,26 +9,24 @@ from pathlib import Path
 import onnxruntime
 
 from toolkit import __version__
-from toolkit.atomic_files import make_folder
 from toolkit.contract.signals import SignalSpec
 from toolkit.edge.answer_form import answer_form
 from toolkit.edge.columns import columns_of
 from toolkit.edge.core import Core
+from toolkit.edge.first_trial import FirstTrial
 from toolkit.edge.forecaster import Forecaster
 from toolkit.edge.gateway import Gateway
 from toolkit.edge.gateway_metrics import GatewayMetrics
 from toolkit.edge.journal import Journal
 from toolkit.edge.mqtt import MqttTransport
 from toolkit.edge.payloads import PayloadReader
-from toolkit.edge.service_manager import ServiceManager, state_folder
+from toolkit.edge.service_manager import ServiceManager
 from toolkit.edge.settings import Settings
 from toolkit.edge.settings_file import check_against
 from toolkit.edge.timing import timing_of
-from toolkit.edge.trial import accept, start_trial
-from toolkit.edge.trial_memory import recall_trial, remember_trial, trial_key
 from toolkit.edge.vitals import Vitals
-from toolkit.errors import BundleError, ConfigError
-from toolkit.runtime.bundle import Bundle, load_bundle
+from toolkit.errors import BundleError
+from toolkit.runtime.bundle import Bundle
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +39,7 @@ class RunningGateway:
 
     Args:
         settings: of the gateway.
+        trial: of its bundle.
         service: the service manager's end.
 
     Attributes:
@@ -54,18 +53,17 @@ class RunningGateway:
         OutputError: the journal's folder cannot be used.
     """
 
-    def __init__(self, settings: Settings, service: ServiceManager | None = None) -> None:
+    def __init__(self, settings: Settings, trial: FirstTrial, service: ServiceManager | None = None) -> None:
         self._settings, self._service = settings, service or ServiceManager()
         self.vitals = Vitals()
         metrics = GatewayMetrics(settings.watch.assets_in_metrics)
         with ExitStack() as started:
-            folder = journal_folder(settings)
-            bundle = tried_bundle(settings, folder)
+            bundle = trial.bundle()
             signal = _signal(bundle)
             check_against(settings, signal)
             self.vitals.bundle_checked = True
             self._serve_health(settings, metrics, bundle.manifest.name, started)
-            core, journal = open_core(bundle, settings, folder, metrics)
+            core, journal = open_core(bundle, settings, trial.folder, metrics)
             started.callback(journal.close)
             transport = _transport(settings, core.reader)
             metrics.identify(
@@ -181,47 +179,6 @@ def open_core(bundle: Bundle, settings: Settings, folder: Path, metrics: Gateway
         journal.close()
         raise
     return core, journal
-
-
-def journal_folder(settings: Settings) -> Path:
-    """Where the journal lies.
-
-    Raises:
-        ConfigError: nothing says so.
-    """
-    if settings.journal.folder:
-        return Path(settings.journal.folder)
-    folder = state_folder()
-    if folder is None:
-        raise ConfigError(
-            "journal.folder is missing", allowed="a folder, or systemd's StateDirectory", fix='folder = "state"'
-        )
-    return folder
-
-
-def tried_bundle(settings: Settings, folder: Path) -> Bundle:
-    """The bundle, once a child process has run it within limits, now or before on this machine.
-
-    Args:
-        settings: of the gateway.
-        folder: where verdicts are remembered.
-
-    Raises:
-        BundleError: no bundle that may be run, or one that changed while it was tried.
-        GoldenError: it did not pass.
-    """
-    bundle = load_bundle(Path(settings.bundle))
-    key = trial_key(bundle.digest, settings.session_file)
-    if recall_trial(folder, key) is not None:
-        log.info("the bundle passed its trial here before", extra={"bundle": bundle.digest})
-        return bundle
-    with start_trial(settings.bundle, settings.trial, settings.session_file) as trial:
-        result = trial.result()
-    accept(result, bundle)
-    make_folder(folder)
-    remember_trial(folder, key, result)
-    log.info("the bundle has passed its trial", extra={"bundle": bundle.digest})
-    return bundle
 
 
 def _signal(bundle: Bundle) -> SignalSpec:
