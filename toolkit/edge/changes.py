@@ -82,13 +82,15 @@ class AssetRecord:
     Attributes:
         number: the asset's number in the journal, which never changes.
         name: as topics call it.
-        origin_us: the time of place 0: 1970 for raw samples, the first row's time otherwise.
-        open_place: the first place that is not closed; what lies before it comes too late.
+        origin_us: the time of place 0: 1970 for raw samples; of rows that of the grid as it lies now, see `timing`.
+        open_place: the first place behind the last that was closed; what lies before it comes too late. Places that are
+            skipped after it without a reading are told by the open readings.
         newest_us: for each column the newest time that was accepted before `open_place`, or None.
         sequences: for each column the highest sequence number of a closed interval, or None.
         series: number of the unbroken series that the last row belongs to.
         last_place: the place of the last whole row, or None before the first.
-        held: for each column the number of intervals for which it has been missing.
+        held: where a channel may be held, for each channel that is sent the place of its last reading, and behind
+            those the bits of the readings as float32; empty otherwise. See `fillings`.
         suspect_us: a time far ahead that one more like it would confirm, or None.
         state: the streaming state behind the last row, or None where there is none; see `Forecaster.state_of`.
         state_bundle: the digest that the state belongs to, or "".
