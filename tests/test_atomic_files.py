@@ -319,3 +319,22 @@ def test_what_was_put_there_meanwhile_is_not_lost(tmp_path):
         overwrite(folder, meanwhile=lambda: add_notes(folder))
     assert (folder / "notes.txt").read_text() == "mine"
     assert os.listdir(tmp_path) == ["bundle"]
+
+
+def test_a_device_stays_one(tmp_path):
+    link = tmp_path / "sink"
+    link.symlink_to("/dev/null")
+    atomic_files.check_file_place(link)
+    atomic_files.write_bytes(link, b"into nothing")
+    assert link.is_symlink()
+    assert not link.is_file()
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    atomic_files.write_text(pipe, "text")
+    assert os.read(reader, 10) == b"text"
+    os.close(reader)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

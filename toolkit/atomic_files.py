@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,15 @@ _MAX_MARKER_BYTES = 1 << 24
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes `content` to `path` so that a reader sees the old file or the new one, never a part.
 
+    A device or a pipe is written to as it is: to put a file in its place would end `/dev/null` for everybody.
+
     Raises:
         OutputError: the folder does not exist, cannot be written, or the disk is full.
     """
+    if _is_stream(path):
+        with _as_output_error(path):
+            path.write_bytes(content)
+        return
     partial = _partial_name(path)
     with _as_output_error(path):
         try:
@@ -58,9 +65,26 @@ def check_file_place(path: Path) -> None:
     """
     if os.path.isdir(path):
         raise OutputError(f"cannot write the file {path}", got="a folder of that name", fix="name another")
+    if _is_stream(path):
+        return
     if not os.path.isdir(path.parent) or not os.access(path.parent, os.W_OK | os.X_OK):
         reason = "cannot be written" if os.path.isdir(path.parent) else "is no folder"
         raise OutputError(f"cannot write {path}", got=f"{path.parent}, which {reason}", fix="name another place")
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a device or a pipe stands there, links followed.
+
+    Raises:
+        OutputError: it is a disk.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    if stat.S_ISBLK(mode):
+        raise OutputError(f"cannot write the file {path}", got="a disk of that name", fix="name another")
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def make_folder(path: Path) -> None:
