@@ -25,7 +25,10 @@ class LatencyRow:
         sequence: samples in a call.
         threads: within one operator.
         count: timed calls.
-        p50_ms: median, then other percentiles and the maximum, per call.
+        p50_ms: median time of a call.
+        p90_ms: the 90th percentile.
+        p99_ms: the 99th percentile.
+        max_ms: the longest call.
         throughput_per_s: series (windowed) or samples (streaming) per second at the median.
         cpu_s_per_1000: processor seconds per 1,000 calls.
         rss_mb: resident memory after the calls.

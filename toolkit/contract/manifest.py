@@ -288,6 +288,12 @@ class BundleManifest:
 def check_signal(signal: SignalSpec, graphs: tuple[GraphEntry, ...], where: str, error: type[RequestError]) -> None:
     """Whether the channels are the last axis of the one input that takes readings, so that a gateway can feed it.
 
+    Args:
+        signal: what the channels are.
+        graphs: that are to be fed.
+        where: the signal's place, for messages.
+        error: the class of error to raise.
+
     Raises:
         RequestError: of the class `error`.
     """

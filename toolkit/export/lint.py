@@ -25,6 +25,13 @@ def check_graph(
 ) -> None:
     """Refuses a graph that breaks the contract.
 
+    Args:
+        proto: the graph.
+        tensors: the inputs and outputs it must have, with their axes.
+        name: what to call it in the message.
+        opset: it must have.
+        precision: of its weights.
+
     Raises:
         GateError: with the first problem and how many there are.
     """

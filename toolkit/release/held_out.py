@@ -54,7 +54,15 @@ def read_readings(
 ) -> Readings:
     """Reads a table's columns in the order of a signal's channels.
 
-    `reading` holds the settings of `[data]` that say how the file is read.
+    Args:
+        file: CSV or Parquet.
+        timestamp: the column of the times.
+        signal: names, order and units of the channels.
+        asset: the column of the machines' names; None where the table is of one.
+        reading: the settings of `[data]` that say how the file is read.
+
+    Returns:
+        Readings, float32 `[rows, channels]`, in the signal's units, and the unbroken series of each row.
 
     Raises:
         DataError: the table cannot be used as it is.

@@ -84,7 +84,7 @@ class BulkPredictor:
 
         Args:
             readings: raw, float32 `[rows, channels]`.
-            starts: the first row of each window.
+            starts: the first row of each window, `[windows]`.
             length: rows of each window; None means the model's own.
 
         Returns:
@@ -96,7 +96,17 @@ class BulkPredictor:
         return self.run_windows(readings, starts, length)[self._tensors.answers[0].name]
 
     def run(self, x: Array) -> dict[str, Array]:
-        """All answers by name; otherwise as `predict`."""
+        """All answers of a batch of windows of any size.
+
+        Args:
+            x: raw readings, float32 `[batch, sequence, channels]` (or time-major, as the graph was exported).
+
+        Returns:
+            By the names of the outputs, axes as in the signature, forecasts raw.
+
+        Raises:
+            InputError: as `predict`.
+        """
         if not isinstance(x, np.ndarray) or x.ndim < 2 or 0 in x.shape or x.shape[self._axis] < WORTH_SHARING:
             return self._graphs[0].run({self._tensor.name: x})  # a small one, or one that the guards refuse
         # Looked at once as a whole: chunk by chunk it costs 2 % of a core's throughput, in cold caches.
@@ -110,7 +120,19 @@ class BulkPredictor:
     def run_windows(
         self, readings: Array, starts: NDArray[np.integer[Any]], length: int | None = None
     ) -> dict[str, Array]:
-        """All answers by name; otherwise as `predict_windows`."""
+        """All answers of windows of a table.
+
+        Args:
+            readings: raw, float32 `[rows, channels]`.
+            starts: the first row of each window, `[windows]`.
+            length: rows of each window; None means the model's own.
+
+        Returns:
+            By the names of the outputs, axes as in the signature, forecasts raw.
+
+        Raises:
+            InputError: as `predict_windows`.
+        """
         length = length or self._window_length or 0
         _check_windows(readings, starts, length, self._tensor.axes[-1])
         starts = starts.astype(np.int64)  # to be added to signed numbers

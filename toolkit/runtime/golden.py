@@ -134,6 +134,12 @@ def run_cases(
 ) -> list[GoldenResult]:
     """How far each output of each case of one graph is off.
 
+    Args:
+        graph: behind its guards.
+        entry: its line in the manifest.
+        cases: of that graph.
+        window_length: of the manifest, which the sizes of the cases follow from.
+
     Raises:
         BundleError: there is no case, or one does not fit the graph.
     """
@@ -163,6 +169,12 @@ def _check_case(case: GoldenCase, entry: GraphEntry, window_length: int) -> None
 
 def judge(entry: GraphEntry, case: GoldenCase, output: str, got: Array) -> GoldenResult:
     """How far one answer is off.
+
+    Args:
+        entry: of the graph.
+        case: what was fed, and what is expected.
+        output: the answer's name.
+        got: float32, of the shape of what is expected, in its units.
 
     Raises:
         BundleError: it has another shape than the case's, or the manifest has another number of tolerances.

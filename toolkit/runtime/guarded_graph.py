@@ -59,6 +59,9 @@ class GuardedGraph:
         Args:
             feed: float32 arrays by the names of the inputs, axes as in the signature.
 
+        Returns:
+            float32 arrays by the names of the outputs, axes as in the signature; in raw units, as the inputs are.
+
         Raises:
             InputError: a missing array, a wrong type or shape, sizes that contradict each other or are too small, or a
                 value that is not finite.
@@ -74,6 +77,9 @@ class GuardedGraph:
         Args:
             feed: as of `run`.
             sizes: of the symbolic axes.
+
+        Returns:
+            As `run`.
         """
         bounds = self._bounds(sizes)
         if len(bounds) == 2:
@@ -139,6 +145,11 @@ class GuardedGraph:
 def check_feed(feed: Feed, tensors: GraphSignature, limits: SizeLimits) -> dict[str, int]:
     """Refuses inputs that onnxruntime must not see.
 
+    Args:
+        feed: float32 arrays by the names of the inputs, axes as in the signature, in the units of the graph.
+        tensors: the graph's signature.
+        limits: which sizes the graph takes.
+
     Returns:
         The sizes of the symbolic axes.
 
@@ -168,6 +179,10 @@ def check_feed(feed: Feed, tensors: GraphSignature, limits: SizeLimits) -> dict[
 def refuse_masked(array: NDArray[Any], name: str) -> None:
     """Refuses an array with masked values: onnxruntime would take what lies beneath for readings.
 
+    Args:
+        array: of any shape, type and unit.
+        name: for the message.
+
     Raises:
         InputError: there are such.
     """
@@ -180,6 +195,10 @@ def refuse_masked(array: NDArray[Any], name: str) -> None:
 
 def check_array(array: Array, tensor: TensorSpec) -> dict[str, int]:
     """Refuses an array that onnxruntime must not see.
+
+    Args:
+        array: float32, axes as `tensor` says, in any unit.
+        tensor: the input that it is for.
 
     Returns:
         The sizes of the symbolic axes.

@@ -118,7 +118,14 @@ class StreamingPredictor(_Predictor):
         return given[1:] == [*tensors.states] and got[1:] == [*tensors.states.values()] and len(got) == len(given)
 
     def zero_state(self, batch: int) -> dict[str, Array]:
-        """The state before the first sample of `batch` series."""
+        """The state before the first sample: zeros.
+
+        Args:
+            batch: how many series.
+
+        Returns:
+            By the names of the states, float32 `[num_layers, batch, state_size]` or what the graph has.
+        """
         tensors = self.graph.tensors
         return {
             name: np.zeros([batch if isinstance(axis, str) else axis for axis in tensors.input(name).axes], np.float32)

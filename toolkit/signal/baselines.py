@@ -18,11 +18,11 @@ def persistence(history: Array, horizon: int) -> Array:
     """The last value, repeated.
 
     Args:
-        history: `[windows, window_length, targets]`.
+        history: raw, or in any other unit, `[windows, window_length, targets]`.
         horizon: steps to forecast.
 
     Returns:
-        `[windows, horizon, targets]`.
+        `[windows, horizon, targets]`, in the unit of `history`.
     """
     return np.repeat(history[:, -1:], horizon, axis=1)
 
@@ -31,12 +31,12 @@ def seasonal_naive(history: Array, horizon: int, season: int) -> Array:
     """The value of one season ago; beyond one season the last season is repeated.
 
     Args:
-        history: `[windows, window_length, targets]` with `window_length >= season`.
+        history: raw, or in any other unit, `[windows, window_length, targets]` with `window_length >= season`.
         horizon: steps to forecast.
         season: samples in a season.
 
     Returns:
-        `[windows, horizon, targets]`.
+        `[windows, horizon, targets]`, in the unit of `history`.
     """
     steps = history.shape[1] - season + np.arange(horizon) % season
     return history[:, steps]
@@ -84,7 +84,7 @@ def fit_linear(batches: Iterable[tuple[Array, Array]], scale: NDArray[np.float64
 
     Args:
         batches: raw windows `[windows, window_length, targets]` and what came next `[windows, horizon, targets]`.
-        scale: standard deviation of each target.
+        scale: standard deviation of each target, float64 `[targets]`.
 
     Raises:
         ValueError: no batch.

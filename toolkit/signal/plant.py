@@ -110,7 +110,15 @@ def simulate_plant(
 def raw_samples(
     asset: int, days: float = 7.0, *, start_us: int = DEFAULT_START_US, seed: int = 0, faults: bool = True
 ) -> Iterator[RawSamples]:
-    """What the sensors of one asset of `simulate_plant` give, a day and a sensor at a time, dropouts taken out."""
+    """What the sensors of one asset of `simulate_plant` give, a day and a sensor at a time, dropouts taken out.
+
+    Args:
+        asset: its number, from 0.
+        days: of 24 hours.
+        start_us: microseconds since 1970 UTC.
+        seed: the same one gives the same samples.
+        faults: whether bearing wear and cavitation occur.
+    """
     return Station(asset, days, start_us=start_us, seed=seed, with_faults=faults).raw_samples()
 
 

@@ -28,7 +28,15 @@ def segment_ids(assets: NDArray[np.int64], times_us: NDArray[np.int64], max_step
 
 
 def part_by_fraction(times_us: NDArray[np.int64], fractions: Sequence[float]) -> NDArray[np.int64]:
-    """Splits rows by time so that the parts hold about these fractions of them: `part_by_borders`."""
+    """Splits rows by time so that the parts hold about these fractions of them.
+
+    Args:
+        times_us: `[rows]`, microseconds.
+        fractions: of the parts, in their order; together at most 1.
+
+    Returns:
+        As `part_by_borders`.
+    """
     borders = np.round(np.cumsum(fractions) * times_us.size).astype(int)
     return part_by_borders(times_us, borders.tolist())
 
@@ -37,6 +45,10 @@ def part_by_borders(times_us: NDArray[np.int64], borders: Sequence[int]) -> NDAr
     """Splits rows by time at the moments of the rows numbered `borders` in time order.
 
     All assets are cut at the same moments, so that no asset's past tells of another's future.
+
+    Args:
+        times_us: `[rows]`, microseconds.
+        borders: numbers of rows.
 
     Returns:
         int64 `[rows]`: 0 for training, 1 for validation, 2 for test, -1 for rows past the last border.
@@ -63,8 +75,16 @@ def window_starts(
     may begin in the part before it, one window length early, as the literature does: no row is forecast twice
     and none is lost at a border.
 
+    Args:
+        segments: `[rows]`, numbers of the unbroken series: see `segment_ids`.
+        parts: `[rows]`, numbers of the parts: see `part_by_borders`.
+        part: 0 for training, 1 for validation, 2 for test.
+        window_length: rows of input.
+        horizon: rows of forecast.
+        stride: rows from one window to the next.
+
     Returns:
-        int64 `[windows]`, rising.
+        int64 `[windows]`, indices of rows, rising.
     """
     length = window_length + horizon
     starts = np.arange(0, max(segments.size - length + 1, 0), stride, dtype=np.int64)
