@@ -156,7 +156,10 @@ def cut(name, change):
     return loaded
 
 
-PARTS = ("run.json", "config.toml", "training.json", "weights.safetensors", "samples.safetensors")
+PARTS = (
+    *("run.json", "config.toml", "training.json", "weights.safetensors", "samples.safetensors"),
+    *("data.json", "evaluation.json"),
+)
 RUNS = {
     **{f"{name} {how}": (cut(name, how), BundleError, [name]) for name in PARTS for how in ("missing", "empty", "cut")},
     "metrics.jsonl missing": (cut("metrics.jsonl", "missing"), BundleError, ["no metrics.jsonl"]),

@@ -89,6 +89,17 @@ def test_a_run_says_how_well_it_tells_them_apart(run, config):
     assert (again.data, again.training) == (config.data, config.training)
 
 
+def test_a_run_keeps_its_evaluation_and_its_table(run):
+    found, data = (json.loads((run.folder / name).read_text()) for name in ("evaluation.json", "data.json"))
+    assert found["schema"] == "class-evaluation/1"
+    for name in ("model", "baselines", "commonest", "verdict"):
+        assert found[name] == run.report[name]
+    assert found["by_asset"] == {"": found["model"]}
+    (kept,) = (seed for seed in run.report["seeds"] if seed["kept"])
+    assert kept["balanced_accuracy"] == found["model"]["balanced_accuracy"]
+    assert (data["schema"], data["targets"], len(data["distributions"])) == ("data/1", [], 2)
+
+
 def test_a_class_of_the_test_part_alone_is_refused_and_leaves_nothing(config, tmp_path):
     text = labelled_csv(tmp_path).read_text().splitlines()
     text[230] = text[230].rsplit(",", 1)[0] + ",odd"

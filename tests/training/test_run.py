@@ -2,15 +2,18 @@ import json
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from sensor_tables import Silent, lines, moments, run_config, wave, write
+from sensor_tables import START, Silent, lines, moments, run_config, wave, write
 
 from toolkit.errors import ModelError, OutputError
 from toolkit.training import load_run, train, training_config
 
-FILES = ["config.toml", "metrics.jsonl", "run.json", "samples.safetensors", "training.json", "weights.safetensors"]
+PICTURES = ["data.json", "evaluation.json"]
+KEPT = ["config.toml", "metrics.jsonl", "run.json", "samples.safetensors", "training.json", "weights.safetensors"]
+FILES = sorted([*KEPT, *PICTURES])
 
 
 def test_a_run_folder_holds_these_files_and_no_other(trained):
@@ -53,6 +56,63 @@ def test_a_run_is_read_back_as_it_was_trained(trained, plant):
     assert trained.samples.shape == (4, 48, 2)
     rows = torch.from_numpy(wave(240)).float()
     assert all((rows[192:] == stretch[-1]).all(dim=1).any() for stretch in trained.samples)
+
+
+def test_the_table_is_told_beside_the_run(trained):
+    data = json.loads((trained.folder / "data.json").read_text())
+    assert (data["schema"], data["file"], data["rows"]) == ("data/1", "plant.csv", 240)
+    assert data["sha256"] == trained.record.data.sha256
+    assert data["channels"] == ["temperature", "pressure"]
+    start = np.datetime64(START).astype(int)
+    assert data["borders_s"] == [start + 168 * 60.0, start + 204 * 60.0]
+    assert [trace["channel"] for trace in data["traces"]] == ["temperature", "pressure"]
+    np.testing.assert_allclose(data["traces"][0]["mean"], wave(240)[:, 0], atol=1e-3)
+    assert data["distributions"][0]["shares"].keys() == {"train", "validation", "test"}
+
+
+def test_the_evaluation_is_that_of_the_training_in_full(trained):
+    found = json.loads((trained.folder / "evaluation.json").read_text())
+    assert "null" not in json.dumps([found[name] for name in ("model", "by_step", "examples", "baselines_by_step")])
+    assert (found["schema"], found["name"], found["file"]) == ("evaluation/1", "first", "plant.csv")
+    assert found["windows"] == trained.report["windows"]["test"]
+    for name in ("test", "test_standardised", "per_target"):
+        assert found["model"][name] == trained.report[name]
+    for name in ("baselines", "season", "verdict"):
+        assert found[name] == trained.report[name]
+    assert found["baselines_by_step"].keys() == {"persistence", "seasonal", "linear"}
+    assert len(found["by_step"]) == 3
+    assert [(each["target"], each["kind"]) for each in found["examples"]] == [
+        ("temperature", kind) for kind in ("best", "median", "worst")
+    ]
+    start = np.datetime64(START).astype(int)
+    for example in found["examples"]:
+        row = round((example["times_s"][0] - start) / 60)
+        assert row >= 204
+        np.testing.assert_allclose(example["truth"], wave(240)[row : row + 3, 0])
+        np.testing.assert_allclose(example["history"], wave(240)[row - 12 : row, 0])
+
+
+def test_the_kept_of_several_seeds_has_the_scores_of_the_run(plant, tmp_path):
+    report = train(run_config(plant, max_epochs=1, seeds=2), tmp_path / "run", Silent())
+    (kept,) = (seed for seed in report.seeds if seed.kept)
+    assert kept.test_standardised == report.test_standardised
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert evaluation["model"]["test_standardised"]["mse"] == report.test_standardised.mse
+
+
+def test_constant_channels_that_are_dropped_are_in_no_picture(tmp_path):
+    flat = lines(
+        "time,temperature,still,pressure",
+        moments(240),
+        *wave(240).T[:1].tolist(),
+        [5.0] * 240,
+        *wave(240).T[1:].tolist(),
+    )
+    config = run_config(write(tmp_path, flat), data={"constant": "drop"}, max_epochs=1)
+    report = train(config, tmp_path / "run", Silent())
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert data["channels"] == ["temperature", "pressure"]
+    assert data["notes"] == list(report.notes) == ["constant over the training rows, and left out: still"]
 
 
 def test_two_runs_of_one_seed_have_the_same_weights(trained, plant, tmp_path):

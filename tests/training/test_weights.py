@@ -54,9 +54,11 @@ def test_weights_that_are_not_finite_are_refused():
         load_model(SPEC, safetensors.torch.save(tensors), "w")
 
 
-@pytest.mark.parametrize(
-    "name", ["config.toml", "metrics.jsonl", "weights.safetensors", "samples.safetensors", "training.json"]
-)
+FILES = ("config.toml", "metrics.jsonl", "weights.safetensors", "samples.safetensors", "training.json")
+PICTURES = ("data.json", "evaluation.json")
+
+
+@pytest.mark.parametrize("name", FILES + PICTURES)
 @pytest.mark.parametrize("how", ["cut short", "changed"])
 def test_a_run_with_a_damaged_file_is_refused(name, how, trained, tmp_path):
     shutil.copytree(trained.folder, tmp_path / "run")
@@ -78,4 +80,23 @@ def test_a_run_whose_targets_are_not_its_configurations_is_refused(trained, tmp_
         load_run(tmp_path / "run")
     path.write_text(json.dumps({**record, "schema": "run/0"}))
     with pytest.raises(BundleError, match="another version"):
+        load_run(tmp_path / "run")
+
+
+def test_a_run_from_before_there_were_pictures_is_read_as_ever(trained, tmp_path):
+    shutil.copytree(trained.folder, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    for name in PICTURES:
+        (tmp_path / "run" / name).unlink()
+        del record["files"][name]
+    path.write_text(json.dumps(record))
+    assert load_run(tmp_path / "run").report == trained.report
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_that_was_written_and_is_gone_is_missed(name, trained, tmp_path):
+    shutil.copytree(trained.folder, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    with pytest.raises(BundleError, match=f"is no finished run folder; got no {name}"):
         load_run(tmp_path / "run")

@@ -3,59 +3,37 @@
 import functools
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract.class_reports import ClassEvaluationReport
 from toolkit.contract.records import decode, encode
-from toolkit.contract.signals import SignalSpec
 from toolkit.data.config import DataConfig
 from toolkit.data.dataset import class_starts, parts_of
 from toolkit.data.labels import class_codes
 from toolkit.data.tables import SensorTable, of_channels, read_channels, read_table
 from toolkit.errors import BundleError, ConfigError, DataError
-from toolkit.evaluation.evaluate import BATCH, TEST, of_graph
+from toolkit.evaluation.evaluate import TEST, of_graph
 from toolkit.runtime.bundle import Bundle
-from toolkit.runtime.environment import environment
-from toolkit.training.class_scoring import Classify, class_scores, compare_classes, confusion_of, model_logits
+from toolkit.training.class_evaluation import Classifier, LabelledWindows, evaluate_classes
+from toolkit.training.class_scoring import model_logits
 from toolkit.training.config import config_from_tables
 from toolkit.training.run import Run
 
+__all__ = [
+    "Classifier",
+    "LabelledWindows",
+    "classifier_of_bundle",
+    "classifier_of_run",
+    "evaluate_classes",
+    "labelled",
+    "own_labelled",
+]
+
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """What is evaluated.
-
-    Attributes:
-        name: of the run or bundle.
-        classify: raw windows, float32 `[windows, window_length, channels]`, to logits `[windows, classes]`.
-        signal: order of the channels.
-        window_length: samples of input.
-        class_names: in the order of the logits.
-        commonest: the class of most training windows, or None where that is not known.
-    """
-
-    name: str
-    classify: Classify
-    signal: SignalSpec
-    window_length: int
-    class_names: tuple[str, ...]
-    commonest: str | None
-
-
-@dataclass(frozen=True)
-class LabelledWindows:
-    """A table, the class of each row, and the first rows of the windows to be classified."""
-
-    table: SensorTable
-    labels: Ints
-    starts: Ints
 
 
 def classifier_of_run(run: Run) -> Classifier:
@@ -139,38 +117,3 @@ def _labelled(classifier: Classifier, table: SensorTable, parts: Ints | None) ->
             allowed=f"{classifier.window_length} rows or more, the last one with a label",
         )
     return LabelledWindows(table, labels, starts)
-
-
-def evaluate_classes(classifier: Classifier, windows: LabelledWindows) -> ClassEvaluationReport:
-    """Scores over every window, and over those of each asset, beside the commonest class."""
-    names, table = classifier.class_names, windows.table
-    last = windows.starts + classifier.window_length - 1
-    true, told, assets = windows.labels[last], _told(classifier, windows), table.assets[last]
-    commonest = classifier.commonest or names[int(np.bincount(true, minlength=len(names)).argmax())]
-    comparison = compare_classes(confusion_of(told, true, len(names)), names, commonest)
-    by_asset = {
-        table.asset_names[asset]: confusion_of(told[assets == asset], true[assets == asset], len(names))
-        for asset in np.unique(assets)
-    }
-    return ClassEvaluationReport(
-        classifier.name,
-        table.file_name,
-        len(last),
-        names,
-        commonest,
-        comparison.model,
-        {"commonest": comparison.commonest},
-        comparison.verdict,
-        environment(),
-        {asset: class_scores(confusion, names, commonest) for asset, confusion in by_asset.items()},
-    )
-
-
-def _told(classifier: Classifier, windows: LabelledWindows) -> Ints:
-    """The class of the largest logit, of each window."""
-    steps, told = np.arange(classifier.window_length), []
-    for first in range(0, len(windows.starts), BATCH):
-        starts = windows.starts[first : first + BATCH]
-        x = windows.table.values[starts[:, None] + steps].astype(np.float32)
-        told.append(classifier.classify(x).argmax(axis=1))
-    return np.concatenate(told).astype(np.int64)

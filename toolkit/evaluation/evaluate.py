@@ -1,9 +1,8 @@
 """Errors of a forecaster on every window of a table: overall, by target, by step of the horizon, by asset."""
 
-import functools
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,79 +11,33 @@ from numpy.typing import NDArray
 
 from toolkit.contract.graph_io import QUANTILES, GraphSignature, TensorSpec, horizon_of
 from toolkit.contract.manifest import WEIGHTS
-from toolkit.contract.model_spec import MEDIAN
-from toolkit.contract.reports import Errors, EvaluationReport, Scores
-from toolkit.contract.signals import SignalSpec
 from toolkit.data.dataset import parts_of
 from toolkit.data.tables import SensorTable, of_channels, read_channels, read_table
 from toolkit.errors import BundleError, DataError
 from toolkit.parity.bundle import model_of
 from toolkit.runtime.bundle import Bundle
-from toolkit.runtime.environment import environment
 from toolkit.runtime.predictors import WindowedPredictor
-from toolkit.signal.baselines import LinearBaseline, find_season, fit_linear, persistence, seasonal_naive
 from toolkit.signal.windows import window_starts
 from toolkit.training.config import config_from_tables
-from toolkit.training.intervals import IntervalSums, model_quantiles
+from toolkit.training.forecast_evaluation import evaluate
+from toolkit.training.forecaster import Array, Forecaster, Windows, forecaster_of_model
 from toolkit.training.run import Run
-from toolkit.training.scoring import Comparison, Floats, Forecast, model_forecast
+from toolkit.training.scoring import Floats, Forecast
 
-BATCH = 256
+__all__ = [
+    "TEST",
+    "Forecaster",
+    "Windows",
+    "evaluate",
+    "forecaster_of_bundle",
+    "forecaster_of_run",
+    "of_graph",
+    "own_table",
+    "table_of",
+]
+
 TEST = 2
 """The number of the part that a model is judged on: see `toolkit.signal.windows.PARTS`."""
-
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Forecaster:
-    """What is evaluated.
-
-    Attributes:
-        name: of the run or bundle.
-        forecast: raw windows, float32 `[windows, window_length, channels]`, to raw forecasts `[windows, horizon,
-            targets]`.
-        signal: order of the channels, and which are the targets.
-        window_length: samples of input.
-        horizon: samples of forecast.
-        scale: standard deviation of each target over the training rows, or None where it is not known.
-        levels: the quantiles that it forecasts, or none.
-        quantiles: where there are any, as `forecast`, with one more axis for them.
-    """
-
-    name: str
-    forecast: Forecast
-    signal: SignalSpec
-    window_length: int
-    horizon: int
-    scale: Array | None
-    levels: tuple[float, ...] = ()
-    quantiles: Forecast | None = None
-
-    def answers(self, x: Floats) -> tuple[Floats, Floats | None]:
-        """The forecast and its quantiles, of which it is the median: the model is asked once."""
-        if self.quantiles is None:
-            return self.forecast(x), None
-        quantiles = self.quantiles(x)
-        return quantiles[..., self.levels.index(MEDIAN)], quantiles
-
-
-@dataclass(frozen=True)
-class Windows:
-    """A table and the first rows of the windows to be forecast.
-
-    Attributes:
-        table: what was read.
-        starts: int64 `[windows]`.
-        season: samples in a season, where a run's settings or its training tell; None: to be found in the table.
-        train: first rows of the windows that a run was trained on, where they are in the table: the linear model is
-            fitted to them.
-    """
-
-    table: SensorTable
-    starts: NDArray[np.int64]
-    season: int | None = None
-    train: NDArray[np.int64] | None = None
 
 
 def forecaster_of_run(run: Run) -> Forecaster:
@@ -93,15 +46,10 @@ def forecaster_of_run(run: Run) -> Forecaster:
     Raises:
         BundleError: it is a classifier.
     """
-    spec, model = run.record.model, run.model
+    spec = run.record.model
     if spec.classes:
         raise BundleError(f"{run.folder} holds a classifier, which forecasts nothing")
-
-    scale = model.output_scale.double().numpy()
-    signal, forecast = run.record.signal, functools.partial(model_forecast, model)
-    quantiles = functools.partial(model_quantiles, model) if model.quantiles else None
-    name, window, horizon = run.record.name, spec.window_length, spec.horizon
-    return Forecaster(name, forecast, signal, window, horizon, scale, model.quantiles, quantiles)
+    return forecaster_of_model(run.record.name, run.model, run.record.signal, spec.window_length, spec.horizon)
 
 
 def forecaster_of_bundle(bundle: Bundle) -> Forecaster:
@@ -211,126 +159,3 @@ def _windows(table: SensorTable, parts: NDArray[np.int64], window: int, horizon:
             allowed=f"window + horizon = {window + horizon} rows or more",
         )
     return Windows(table, starts)
-
-
-def evaluate(forecaster: Forecaster, windows: Windows, season: int | None = None) -> EvaluationReport:
-    """Errors on every window, beside persistence, seasonal naive and, where its training windows are, a linear model.
-
-    Args:
-        forecaster: what is evaluated.
-        windows: where.
-        season: samples in a season; None takes that of `windows`, or finds it in the table.
-    """
-    targets, horizon = list(forecaster.signal.target_indices), forecaster.horizon
-    season = season or windows.season or _season(forecaster, windows)
-    forecasts: dict[str, Forecast] = {
-        "persistence": lambda x: persistence(x[:, :, targets], horizon),
-        "seasonal": lambda x: seasonal_naive(x[:, :, targets], horizon, season),
-    }
-    if windows.train is not None and forecaster.scale is not None:
-        linear = _linear(forecaster, replace(windows, starts=windows.train), forecaster.scale)
-        forecasts["linear"] = lambda x: linear.forecast(x[:, :, targets])
-    sums = {name: _Sums.empty(forecaster, windows) for name in ("model", *forecasts)}
-    intervals = IntervalSums.empty(forecaster.levels, len(targets), forecaster.scale)
-    for x, y, assets in _batches(forecaster, windows):
-        own_forecast, quantiles = forecaster.answers(x)
-        sums["model"].add(own_forecast.astype(np.float64) - y, assets)
-        if quantiles is not None:
-            intervals.add(quantiles, y)
-        for name, forecast in forecasts.items():
-            sums[name].add(forecast(x).astype(np.float64) - y, assets)
-    scores = {name: each.scores(forecaster) for name, each in sums.items()}
-    own, baselines = sums["model"], {name: scores[name] for name in forecasts}
-    return EvaluationReport(
-        forecaster.name,
-        windows.table.file_name,
-        len(windows.starts),
-        forecaster.scale is not None,
-        scores["model"],
-        own.by_step(forecaster),
-        own.by_asset(forecaster, windows.table.asset_names),
-        baselines,
-        season,
-        Comparison(scores["model"], baselines, season).verdict,
-        environment(),
-        intervals.scores(forecaster.signal) if forecaster.levels else None,
-    )
-
-
-def _batches(
-    forecaster: Forecaster, windows: Windows
-) -> Iterator[tuple[NDArray[np.float32], Array, NDArray[np.int64]]]:
-    """Windows, what came next, and the asset of each."""
-    window, horizon = forecaster.window_length, forecaster.horizon
-    targets = list(forecaster.signal.target_indices)
-    for first in range(0, len(windows.starts), BATCH):
-        starts = windows.starts[first : first + BATCH]
-        both = windows.table.values[starts[:, None] + np.arange(window + horizon)]
-        yield both[:, :window].astype(np.float32), both[:, window:][..., targets], windows.table.assets[starts]
-
-
-def _linear(forecaster: Forecaster, windows: Windows, scale: Array) -> LinearBaseline:
-    """The closed-form linear model of these windows."""
-    targets = list(forecaster.signal.target_indices)
-    pairs = ((x[:, :, targets].astype(np.float64), y) for x, y, _ in _batches(forecaster, windows))
-    return fit_linear(pairs, scale)
-
-
-def _season(forecaster: Forecaster, windows: Windows) -> int:
-    values = windows.table.values[:, list(forecaster.signal.target_indices)]
-    spread = values.std(axis=0)
-    return find_season(values / np.where(spread > 0, spread, 1.0), windows.table.segments, forecaster.window_length)
-
-
-@dataclass
-class _Sums:
-    """Sums of squared and absolute errors, `[assets, horizon, targets]`, and windows of each asset."""
-
-    squared: Array
-    absolute: Array
-    windows: NDArray[np.int64]
-
-    @classmethod
-    def empty(cls, forecaster: Forecaster, windows: Windows) -> "_Sums":
-        assets = len(windows.table.asset_names)
-        shape = (assets, forecaster.horizon, len(forecaster.signal.targets))
-        return cls(np.zeros(shape), np.zeros(shape), np.zeros(assets, np.int64))
-
-    def add(self, error: Array, assets: NDArray[np.int64]) -> None:
-        """Errors `[windows, horizon, targets]`."""
-        np.add.at(self.squared, assets, np.square(error))
-        np.add.at(self.absolute, assets, np.abs(error))
-        np.add.at(self.windows, assets, 1)
-
-    def scores(self, forecaster: Forecaster) -> Scores:
-        mse, mae = self._means((0, 1))  # [targets]
-        names = forecaster.signal.targets
-        return Scores(
-            Errors(float(mse.mean()), float(mae.mean())),
-            _errors(mse, mae, forecaster.scale),
-            {name: Errors(float(s), float(a)) for name, s, a in zip(names, mse, mae, strict=True)},
-        )
-
-    def by_step(self, forecaster: Forecaster) -> tuple[Errors, ...]:
-        mse, mae = self._means((0,))  # [horizon, targets]
-        return tuple(_errors(s, a, forecaster.scale) for s, a in zip(mse, mae, strict=True))
-
-    def by_asset(self, forecaster: Forecaster, names: tuple[str, ...]) -> dict[str, Errors]:
-        found = {}
-        for place, name in enumerate(names):
-            if self.windows[place]:
-                count = self.windows[place] * self.squared.shape[1]
-                mse, mae = (sums[place].sum(axis=0) / count for sums in (self.squared, self.absolute))
-                found[name] = _errors(mse, mae, forecaster.scale)
-        return found
-
-    def _means(self, axes: tuple[int, ...]) -> tuple[Array, Array]:
-        count = self.windows.sum() * (self.squared.shape[1] if 1 in axes else 1)
-        mse, mae = (sums.sum(axis=axes) / count for sums in (self.squared, self.absolute))
-        return mse, mae
-
-
-def _errors(mse: Array, mae: Array, scale: Array | None) -> Errors:
-    """The mean over targets `[targets]`, in standard deviations where those are known."""
-    unit = np.ones_like(mse) if scale is None else scale
-    return Errors(float((mse / unit**2).mean()), float((mae / unit).mean()))

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toolkit.contract.class_reports import ClassScores, ClassSeed, ClassTrainingReport
+from toolkit.contract.class_reports import ClassEvaluationReport, ClassScores, ClassSeed, ClassTrainingReport
 from toolkit.data.dataset import ForecastDataset
 from toolkit.model.lstm import MultivariateLSTM
-from toolkit.runtime.environment import environment
 from toolkit.training.classification import class_counts
 from toolkit.training.objectives import EVALUATION_BATCH
 from toolkit.training.scoring import Floats
@@ -113,32 +112,45 @@ def model_logits(model: MultivariateLSTM, x: Floats) -> Floats:
         return model.last_standardised(torch.from_numpy(np.asarray(x, np.float32))).double().numpy()
 
 
-def class_report(dataset: ForecastDataset, trained: Sequence[Trained]) -> ClassTrainingReport:
-    """What training came to; the model is the one with the best validation loss."""
-    kept, names = best_of(trained), dataset.class_names
-    counts = {part: tuple(class_counts(dataset, part).tolist()) for part in dataset.starts}
-    commonest = names[int(np.argmax(counts["train"]))]
-    comparison = compare_classes(_test_confusion(kept.model, dataset), names, commonest)
+def class_report(
+    dataset: ForecastDataset, trained: Sequence[Trained], evaluated: ClassEvaluationReport
+) -> ClassTrainingReport:
+    """What training came to.
+
+    Args:
+        dataset: where the windows come from.
+        trained: from each seed; the one with the best validation loss is the run's.
+        evaluated: that one on the test windows.
+    """
+    kept = best_of(trained)
     return ClassTrainingReport(
-        classes=names,
-        commonest=commonest,
-        model=comparison.model,
-        baselines={"commonest": comparison.commonest},
-        class_windows=counts,
+        classes=dataset.class_names,
+        commonest=evaluated.commonest,
+        model=evaluated.model,
+        baselines=evaluated.baselines,
+        class_windows={part: tuple(class_counts(dataset, part).tolist()) for part in dataset.starts},
         epochs=len(kept.result.records),
         best_epoch=kept.result.best_epoch,
         seconds=sum(one.result.seconds for one in trained),
         parameters=sum(parameter.numel() for parameter in kept.model.parameters()),
         windows={part: len(starts) for part, starts in dataset.starts.items()},
-        verdict=comparison.verdict,
-        environment=environment(),
-        seeds=_seeds(dataset, trained, commonest) if len(trained) > 1 else (),
+        verdict=evaluated.verdict,
+        environment=evaluated.environment,
+        seeds=_seeds(dataset, trained, evaluated) if len(trained) > 1 else (),
         notes=dataset.notes,
     )
 
 
-def _seeds(dataset: ForecastDataset, trained: Sequence[Trained], commonest: str) -> tuple[ClassSeed, ...]:
-    scored = [class_scores(_test_confusion(one.model, dataset), dataset.class_names, commonest) for one in trained]
+def _seeds(
+    dataset: ForecastDataset, trained: Sequence[Trained], evaluated: ClassEvaluationReport
+) -> tuple[ClassSeed, ...]:
+    names, kept = dataset.class_names, best_of(trained)
+    scored = [
+        evaluated.model
+        if one is kept
+        else class_scores(_test_confusion(one.model, dataset), names, evaluated.commonest)
+        for one in trained
+    ]
     return tuple(
         ClassSeed(
             one.seed,
@@ -148,7 +160,7 @@ def _seeds(dataset: ForecastDataset, trained: Sequence[Trained], commonest: str)
             scores.macro_f1,
             len(one.result.records),
             one.result.best_epoch,
-            one is best_of(trained),
+            one is kept,
         )
         for one, scores in zip(trained, scored, strict=True)
     )

@@ -1,10 +1,10 @@
-"""A run folder: `config.toml`, `run.json`, weights, samples of the test part, `metrics.jsonl` and `training.json`.
+"""A run folder: what was trained, how it went, and what is kept to be looked at.
 
-The folder appears whole when training ends, or not at all; until then its checkpoints lie beside it, in
-`NAME.training`.
+`config.toml`, `run.json`, weights, samples of the test part, `metrics.jsonl`, `training.json`, `data.json` and
+`evaluation.json`. The folder appears whole when training ends, or not at all; until then its checkpoints lie beside
+it, in `NAME.training`.
 """
 
-import functools
 import hashlib
 import json
 import tomllib
@@ -16,32 +16,30 @@ from typing import Any
 import torch
 
 from toolkit import atomic_files
-from toolkit.contract.class_reports import ClassTrainingReport
 from toolkit.contract.manifest import SAMPLES, WEIGHTS
 from toolkit.contract.model_spec import ModelSpec
 from toolkit.contract.records import decode, encode
-from toolkit.contract.reports import SeedScores, TrainingReport, report_to_json
+from toolkit.contract.reports import report_to_json
 from toolkit.contract.signals import SignalSpec
-from toolkit.data.dataset import ForecastDataset, build_dataset, test_stretches
+from toolkit.data.dataset import ForecastDataset, build_dataset, parts_of, test_stretches
+from toolkit.data.picture import data_report
 from toolkit.data.tables import SensorTable, read_table
 from toolkit.errors import BundleError, ConfigError
 from toolkit.model.lstm import MultivariateLSTM
-from toolkit.runtime.environment import environment
-from toolkit.training.class_scoring import class_report
 from toolkit.training.config import RunConfig
 from toolkit.training.defaults import settled
-from toolkit.training.intervals import interval_scores
 from toolkit.training.loop import Progress
-from toolkit.training.scoring import compare, model_forecast, score, stream_score
+from toolkit.training.reports import Reports, TrainedReport, reports_of
 from toolkit.training.seeds import Trained, best_of, train_seeds
 from toolkit.training.team import assembled, rank_from_environment
 from toolkit.training.weights import load_model, load_samples, samples_bytes, weights_bytes
 from toolkit.training.workplace import claimed
 
-Report = TrainingReport | ClassTrainingReport
-
 RUN, CONFIG, METRICS, REPORT = "run.json", "config.toml", "metrics.jsonl", "training.json"
+DATA, EVALUATION = "data.json", "evaluation.json"
 FILES = (CONFIG, METRICS, WEIGHTS, SAMPLES, REPORT)
+PICTURES = (DATA, EVALUATION)
+"""What is looked at: earlier versions wrote none, and their runs are as good without."""
 
 STRETCHES, STRETCH_WINDOWS = 4, 8
 """How much of the test part goes into `samples.safetensors`, in stretches of so many windows."""
@@ -96,7 +94,7 @@ class Run:
 
 def train(
     config: RunConfig, folder: Path, progress: Progress, *, overwrite: bool = False, resume: bool = False
-) -> Report:
+) -> TrainedReport:
     """Trains on the table that `config` names and writes a run folder.
 
     Under `torchrun` the processes share every batch; the one of rank 0 writes, and all give the same report.
@@ -122,18 +120,19 @@ def train(
         begun, config = config, replace(config, model=settled(config.model, dataset, config.data.season))
         spec = model_spec(config, dataset)
         if not team.leads:
-            return _report(dataset, train_seeds(spec, dataset, config, progress, team=team), config)
+            trained = train_seeds(spec, dataset, config, progress, team=team)
+            return reports_of(folder.name, config, table, dataset, trained).training
         with claimed(folder, begun, table.sha256, resume=resume, overwrite=overwrite) as workplace:
             trained = train_seeds(spec, dataset, config, progress, workplace=workplace, team=team)
-            report = _report(dataset, trained, config)
+            reports = reports_of(folder.name, config, table, dataset, trained)
             with atomic_files.new_folder(folder, overwrite=overwrite, marker=RUN) as partial:
-                files = _contents(config, dataset, trained, report)
+                files = _contents(config, dataset, trained) | _report_files(config, dataset, table, reports)
                 hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
                 record = RunRecord(folder.name, spec, dataset.signal, _provenance(table), hashes)
                 files[RUN] = (json.dumps(encode(record), indent=2) + "\n").encode()
                 for name, content in files.items():
                     (partial / name).write_bytes(content)
-    return report
+    return reports.training
 
 
 def model_spec(config: RunConfig, dataset: ForecastDataset) -> ModelSpec:
@@ -179,13 +178,7 @@ def load_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise BundleError(f"there is no run folder {folder}", fix="train one with 'lstm-edge train ... --run DIR'")
-    missing = [name for name in (RUN, *FILES) if not (folder / name).is_file()]
-    if missing:
-        raise BundleError(
-            f"{folder} is no finished run folder",
-            got=f"no {missing[0]}",
-            fix="train again with another or the same --run",
-        )
+    _check_there(folder, (RUN, *FILES))
     where = str(folder / RUN)
     record = decode(RunRecord, _json((folder / RUN).read_bytes(), where), where, BundleError)
     _check_files(folder, record)
@@ -195,12 +188,7 @@ def load_run(folder: Path) -> Run:
     return Run(folder, record, model, samples, report, (folder / CONFIG).read_text(encoding="utf-8"))
 
 
-def _contents(
-    config: RunConfig,
-    dataset: ForecastDataset,
-    trained: Sequence[Trained],
-    report: TrainingReport | ClassTrainingReport,
-) -> dict[str, bytes]:
+def _contents(config: RunConfig, dataset: ForecastDataset, trained: Sequence[Trained]) -> dict[str, bytes]:
     kept = best_of(trained)
     lines = [json.dumps(asdict(epoch)) + "\n" for epoch in kept.result.records]
     samples = test_stretches(dataset, STRETCHES, STRETCH_WINDOWS * config.data.window_length)
@@ -209,60 +197,37 @@ def _contents(
         METRICS: "".join(lines).encode(),
         WEIGHTS: weights_bytes(kept.model),
         SAMPLES: samples_bytes(samples),
-        REPORT: report_to_json(report).encode(),
     }
+
+
+def _report_files(
+    config: RunConfig, dataset: ForecastDataset, table: SensorTable, reports: Reports
+) -> dict[str, bytes]:
+    data = data_report(table, parts_of(table, config.data), dataset.signal, dataset.notes)
+    shown = {REPORT: reports.training, DATA: data, EVALUATION: reports.evaluation}
+    return {name: report_to_json(report).encode() for name, report in shown.items()}
+
+
+def _check_there(folder: Path, names: Sequence[str]) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        fix = "train again with another or the same --run"
+        raise BundleError(f"{folder} is no finished run folder", got=f"no {missing[0]}", fix=fix)
 
 
 def _check_files(folder: Path, record: RunRecord) -> None:
     """A file that was cut short or exchanged would pass for what the run was trained with."""
     if record.schema != RunRecord.schema:
         raise BundleError(f"{folder / RUN} is of another version", got=record.schema, allowed=RunRecord.schema)
-    for name in FILES:
+    pictures = [name for name in PICTURES if name in record.files]
+    _check_there(folder, pictures)
+    for name in (*FILES, *pictures):
         if record.files.get(name) != hashlib.sha256((folder / name).read_bytes()).hexdigest():
             fix = "train again, or copy the folder again"
             raise BundleError(f"{folder / name} is damaged", got="not what this run wrote", fix=fix)
     config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
     if tuple(config["data"]["targets"]) != record.signal.targets:
         raise BundleError(f"{folder / RUN} and {CONFIG} name other targets", fix="copy the folder again")
-
-
-def _report(dataset: ForecastDataset, trained: Sequence[Trained], config: RunConfig) -> Report:
-    if dataset.class_names:
-        return class_report(dataset, trained)
-    kept = best_of(trained)
-    comparison = compare(kept.model, dataset, config.data.season)
-    return TrainingReport(
-        test=comparison.model.test,
-        test_standardised=comparison.model.test_standardised,
-        per_target=comparison.model.per_target,
-        baselines=comparison.baselines,
-        season=comparison.season,
-        epochs=len(kept.result.records),
-        best_epoch=kept.result.best_epoch,
-        seconds=sum(one.result.seconds for one in trained),
-        parameters=sum(parameter.numel() for parameter in kept.model.parameters()),
-        windows={part: len(starts) for part, starts in dataset.starts.items()},
-        verdict=comparison.verdict,
-        environment=environment(),
-        seeds=_seed_scores(dataset, trained) if len(trained) > 1 else (),
-        notes=dataset.notes,
-        interval=interval_scores(kept.model, dataset),
-        streaming=stream_score(kept.model, dataset) if kept.model.streams else None,
-    )
-
-
-def _seed_scores(dataset: ForecastDataset, trained: Sequence[Trained]) -> tuple[SeedScores, ...]:
-    return tuple(
-        SeedScores(
-            one.seed,
-            one.validation_loss,
-            score(dataset, functools.partial(model_forecast, one.model)).test_standardised,
-            len(one.result.records),
-            one.result.best_epoch,
-            one is best_of(trained),
-        )
-        for one in trained
-    )
 
 
 def _provenance(table: SensorTable) -> DataProvenance:
