@@ -9,6 +9,7 @@ Nothing of onnxruntime is imported here: the process can be started before its p
 get ready side by side. It is never a fork of the gateway, whose threads would not be in it.
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -100,11 +101,22 @@ class Trial:
                         return False
                     if not part:
                         selector.unregister(key.fileobj)
+        return self._has_ended()
+
+    def _has_ended(self) -> bool:
+        """Whether the child ends within its time: told by the kernel at once, where `wait` looks every 50 ms."""
         try:
-            self._child.wait(self._left())
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+            process = os.pidfd_open(self._child.pid)
+        except (AttributeError, OSError):  # no Linux, an old kernel, or a filter that does not know the call
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(self._left())
+            return self._child.poll() is not None
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(process, selectors.EVENT_READ)
+                return bool(selector.select(self._left()))
+        finally:
+            os.close(process)
 
     def _left(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
