@@ -43,7 +43,7 @@ def test_a_file(cli: Cli, tmp_path: Path) -> None:
 def test_warnings_do_not_change_the_exit_status(cli: Cli, tmp_path: Path) -> None:
     result = cli("inspect", write(tmp_path, external("weights.bin")))
     assert result.status == 0
-    assert "external data: 1 tensors lie in weights.bin, which was not opened" in result.out
+    assert "external data: 1 tensors lie in weights.bin, which was not opened" in " ".join(result.out.split())
 
 
 def test_a_bundle_shows_each_of_its_graphs(cli: Cli, small_bundle: Path, tmp_path: Path) -> None:
@@ -66,18 +66,18 @@ def test_json_on_standard_output_is_alone_there(cli: Cli, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("content", [every_type(), every_attribute(), external("w" * 200)])
-def test_the_sheet_fits_100_columns(cli: Cli, tmp_path: Path, content: bytes) -> None:
+def test_the_sheet_fits_80_columns(cli: Cli, tmp_path: Path, content: bytes) -> None:
     result = cli("inspect", write(tmp_path, content, "m" * 150 + ".onnx"))
     assert result.status == 0
-    assert max(map(len, result.out.splitlines())) <= 100
+    assert max(map(len, result.out.splitlines())) <= 80
 
 
 def test_long_and_many_names_fit_too(cli: Cli, tmp_path: Path) -> None:
     values = [helper.make_tensor_value_info(f"{'v' * 400}{place}", 1, ["n" * 300] * 9) for place in range(80)]
     nodes = [helper.make_node(f"{'O' * 90}{place}", ["x"], ["y"], domain="d" * 200) for place in range(80)]
     result = cli("inspect", write(tmp_path, small_model(nodes, inputs=values)))
-    assert max(map(len, result.out.splitlines())) <= 100
-    assert result.out.count(": float32") == 52  # 51 inputs and the output
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert " ".join(result.out.split()).count(": float32") == 52  # 51 inputs and the output
     assert "                  and 29 more" in result.out.splitlines()
 
 

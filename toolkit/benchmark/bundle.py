@@ -23,10 +23,23 @@ from toolkit.runtime.golden import unpack_golden
 from toolkit.runtime.provider_nodes import require_provider
 from toolkit.runtime.session import CPU, SessionPolicy
 
-__all__ = ["BenchmarkPlan", "Feed", "OtherContender", "Turns", "benchmark_bundle", "bundle_feed", "measure_in_process"]
+__all__ = [
+    "BenchmarkPlan",
+    "Feed",
+    "OnStage",
+    "OtherContender",
+    "Turns",
+    "benchmark_bundle",
+    "bundle_feed",
+    "measure_in_process",
+]
 
 OtherContender = Callable[[GraphName, Feed], Contender]
 """Builds a contender of another runtime for a graph and its inputs; `ContenderError` says that it does not work."""
+
+
+OnStage = Callable[[str], None]
+"""Hears the name of each measurement that begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +84,13 @@ def benchmark_bundle(
 
 
 def measure_in_process(
-    bundle: Bundle, plan: BenchmarkPlan, others: Sequence[OtherContender] = (), clock: Clock | None = None
+    bundle: Bundle,
+    plan: BenchmarkPlan,
+    others: Sequence[OtherContender] = (),
+    clock: Clock | None = None,
+    on_stage: OnStage = lambda name: None,
 ) -> Turns:
-    """The scenarios whose contenders take turns; arguments and errors as `benchmark_bundle`."""
+    """The scenarios whose contenders take turns, each told to `on_stage`; the rest is as in `benchmark_bundle`."""
     rows: list[LatencyRow] = []
     samples: list[NDArray[np.int64]] = []
     changing: list[str] = []
@@ -81,6 +98,7 @@ def measure_in_process(
     requests = requests_of(bundle, plan)
     _check_providers(bundle, plan, {request.graph for request in requests})
     for request in requests:
+        on_stage(request.name)
         feed = bundle_feed(bundle, request.graph, request.batch, request.sequence)
         with ExitStack() as held:
             contenders = (*_built(request, feed, others, absent), *_own(bundle, plan, request, feed, held))

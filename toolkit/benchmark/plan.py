@@ -90,6 +90,11 @@ class Request:
     batch: int
     sequence: int
 
+    @property
+    def name(self) -> str:
+        """For people: scenario and size."""
+        return f"{self.scenario} {self.batch} x {self.sequence}"
+
 
 def requests_of(bundle: Bundle, plan: BenchmarkPlan) -> list[Request]:
     """What contenders within one process are asked, in the order of the bundle's graphs.

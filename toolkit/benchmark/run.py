@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toolkit import atomic_files
 from toolkit.benchmark.assets import asset_capacities
-from toolkit.benchmark.bundle import OtherContender, measure_in_process
+from toolkit.benchmark.bundle import OnStage, OtherContender, measure_in_process
 from toolkit.benchmark.cold import cold_starts
 from toolkit.benchmark.crossover import crossovers
 from toolkit.benchmark.device_copies import device_of, measure_on_device
@@ -49,6 +49,7 @@ def run_benchmark(
     workers: Sequence[Worker] = (),
     notes: Sequence[str] = (),
     clock: Clock | None = None,
+    on_stage: OnStage = lambda name: None,
 ) -> Benchmark:
     """Measures whatever the plan asks for.
 
@@ -59,6 +60,7 @@ def run_benchmark(
         workers: further contenders in processes of their own, for `paced` and `cold`.
         notes: what was not measured and why.
         clock: where the time of this process comes from; None means the system's.
+        on_stage: hears the name of each measurement that begins; `stages_of` says which there will be.
 
     Raises:
         BundleError: a graph that does not load.
@@ -67,11 +69,12 @@ def run_benchmark(
     """
     load = load_average()
     clock = clock or SystemClock()
-    turns = measure_in_process(bundle, plan, others, clock)
-    rows = (*turns.rows, *_device_rows(bundle, plan, clock))
+    turns = measure_in_process(bundle, plan, others, clock, on_stage)
+    rows = (*turns.rows, *_device_rows(bundle, plan, clock, on_stage))
     report = LatencyReport(rows, (*notes, *turns.notes), {}, described_bundle(bundle, plan))
-    report = _with_processes(replace(report, crossovers=crossovers(rows)), bundle, plan, workers)
+    report = _with_processes(replace(report, crossovers=crossovers(rows)), bundle, plan, workers, on_stage)
     if plan.includes("assets"):
+        on_stage("assets")
         report = replace(report, capacities=asset_capacities(bundle, plan.asset_rates, plan.seconds, clock))
     return Benchmark(replace(report, environment=surroundings(bundle, plan, load)), turns.samples)
 
@@ -92,26 +95,43 @@ def write_samples(benchmark: Benchmark, path: Path) -> None:
     atomic_files.write_bytes(path, content.getvalue())
 
 
-def _device_rows(bundle: Bundle, plan: BenchmarkPlan, clock: Clock) -> list[LatencyRow]:
+def stages_of(bundle: Bundle, plan: BenchmarkPlan) -> tuple[str, ...]:
+    """The measurements of a plan by their names, in their order.
+
+    Raises:
+        ConfigError: as `requests_of`.
+    """
+    requests = [request.name for request in requests_of(bundle, plan)]
+    devices = [f"{name} on {device}" for device in _devices(plan) for name in requests]
+    return (*requests, *devices, *(name for name in ("paced", "cold", "assets") if plan.includes(name)))
+
+
+def _devices(plan: BenchmarkPlan) -> list[str]:
+    """Providers with memory of their own."""
+    return [provider for provider in plan.providers if device_of(provider) != "cpu"]
+
+
+def _device_rows(bundle: Bundle, plan: BenchmarkPlan, clock: Clock, on_stage: OnStage) -> list[LatencyRow]:
     """The same requests with copies measured apart, where a provider has memory of its own."""
-    return [
-        row
-        for provider in plan.providers
-        if device_of(provider) != "cpu"
-        for request in requests_of(bundle, plan)
-        for row in measure_on_device(bundle, request, provider, clock=clock, seconds=plan.seconds)
-    ]
+    rows: list[LatencyRow] = []
+    for provider in _devices(plan):
+        for request in requests_of(bundle, plan):
+            on_stage(f"{request.name} on {provider}")
+            rows += measure_on_device(bundle, request, provider, clock=clock, seconds=plan.seconds)
+    return rows
 
 
 def _with_processes(
-    report: LatencyReport, bundle: Bundle, plan: BenchmarkPlan, others: Sequence[Worker]
+    report: LatencyReport, bundle: Bundle, plan: BenchmarkPlan, others: Sequence[Worker], on_stage: OnStage
 ) -> LatencyReport:
     if not (plan.includes("paced") or plan.includes("cold")):
         return report
     workers = (*bundle_workers(bundle.folder, plan.providers, plan.threads), *others)
     if plan.includes("paced"):
+        on_stage("paced")
         rows = paced_rows(bundle.folder, workers, plan.rate_hz, plan.seconds)
         report = replace(report, rows=(*report.rows, *rows))
     if plan.includes("cold"):
+        on_stage("cold")
         report = replace(report, cold=cold_starts(workers, plan.cold_runs))
     return report

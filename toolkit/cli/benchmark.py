@@ -7,7 +7,7 @@ import click
 
 from toolkit import atomic_files
 from toolkit.cli.benchmark_options import benchmark_options, check_places, other_runtimes, profiled, work_of
-from toolkit.cli.console import json_option, say, write_report
+from toolkit.cli.console import json_option, quiet_option, say, write_report
 
 if TYPE_CHECKING:
     from toolkit.runtime.bundle import Bundle
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @benchmark_options
 @json_option
+@quiet_option
 def benchmark(bundle: Path, json_file: str | None, **options: Any) -> None:
     """Measure the latency of BUNDLE's graphs on onnxruntime and of the torch module, in turns within one run.
 
@@ -41,11 +42,14 @@ def benchmark(bundle: Path, json_file: str | None, **options: Any) -> None:
         _profile(loaded, options, json_file)
         return
     from toolkit.benchmark.budget import judge, raise_if_broken
-    from toolkit.benchmark.run import run_benchmark, write_samples
+    from toolkit.benchmark.run import run_benchmark, stages_of, write_samples
     from toolkit.cli.latency_tables import budget_lines, latency_table
+    from toolkit.cli.work_progress import MeasuringProgress
 
     others, workers, absent = other_runtimes(loaded, work.plan, options["contenders"])
-    found = run_benchmark(loaded, work.plan, others, workers=workers, notes=(*work.notes, *absent))
+    notes = (*work.notes, *absent)
+    with MeasuringProgress(len(stages_of(loaded, work.plan))) as progress:
+        found = run_benchmark(loaded, work.plan, others, workers=workers, notes=notes, on_stage=progress.on_stage)
     judged = judge(found.report, work.budgets, loaded)
     say(latency_table(found.report) + budget_lines(judged), json_file)
     write_report(found.report, json_file)

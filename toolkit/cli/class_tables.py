@@ -2,7 +2,7 @@
 
 from statistics import mean, stdev
 
-from toolkit.cli.console import table
+from toolkit.cli.text_table import table, wrapped
 from toolkit.contract.class_reports import ClassEvaluationReport, ClassScores, ClassTrainingReport
 
 SHOWN_CLASSES, SHOWN_ASSETS = 20, 20
@@ -12,9 +12,9 @@ def class_training_table(report: ClassTrainingReport) -> str:
     """The model beside the commonest class, class by class, and the verdict in words."""
     return (
         f"{_scores(report, 'test windows')}\n\n{_by_class(report)}\n"
-        f"The model {report.verdict}.\n"
+        f"{wrapped(f'The model {report.verdict}.')}\n"
         f"{report.parameters} parameters, best epoch {report.best_epoch} of {report.epochs}, {report.seconds:.1f} s"
-        f"{_seeds_text(report)}" + "".join(f"\nNote: {note}." for note in report.notes)
+        f"{_seeds_text(report)}" + "".join(f"\n{wrapped(f'Note: {note}.')}" for note in report.notes)
     )
 
 
@@ -26,7 +26,7 @@ def class_evaluation_table(report: ClassEvaluationReport) -> str:
         width = _width(report)
         rows = [[name, *_row(scores)[:width]] for name, scores in worst]
         parts.append(table(["asset, worst first", *HEADER[:width]], rows))
-    return "\n\n".join((*parts, f"The model {report.verdict}."))
+    return "\n\n".join((*parts, wrapped(f"The model {report.verdict}.")))
 
 
 HEADER = ["accuracy", "balanced", "F1 (macro)", "false alarms", "missed"]
@@ -74,7 +74,7 @@ def _seeds_text(report: ClassTrainingReport) -> str:
         return ""
     balanced, f1 = ([getattr(seed, what) for seed in report.seeds] for what in ("balanced_accuracy", "macro_f1"))
     kept = next(seed.seed for seed in report.seeds if seed.kept)
-    return (
-        f"\n{len(report.seeds)} seeds: balanced accuracy {mean(balanced):.4f} +- {stdev(balanced):.2g}, "
+    return "\n" + wrapped(
+        f"{len(report.seeds)} seeds: balanced accuracy {mean(balanced):.4f} +- {stdev(balanced):.2g}, "
         f"F1 {mean(f1):.4f} +- {stdev(f1):.2g}; seed {kept}, the best on validation, is kept"
     )

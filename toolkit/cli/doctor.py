@@ -1,11 +1,13 @@
 """`lstm-edge doctor`: what is installed, which providers really work, what is wrong."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from toolkit.cli.console import EXTRAS, json_option, say, write_report
+from toolkit.cli.text_table import WIDTH
 
 if TYPE_CHECKING:
     from toolkit.runtime.diagnosis import Diagnosis, ProviderCheck
@@ -64,4 +66,11 @@ def _provider_row(check: "ProviderCheck") -> tuple[str, str]:
 
 def _section(title: str, rows: Sequence[tuple[str, str]]) -> str:
     width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join([f"{title}:", *(f"  {name.ljust(width)}  {value}" for name, value in rows)]) if rows else ""
+    lines = [line for name, value in rows for line in _row(f"  {name.ljust(width)}  ", value)]
+    return "\n".join([f"{title}:", *lines]) if rows else ""
+
+
+def _row(label: str, value: str) -> list[str]:
+    """One value beside its label, over as many lines as it takes."""
+    later = " " * len(label)
+    return textwrap.wrap(value, WIDTH, initial_indent=label, subsequent_indent=later, break_on_hyphens=False) or [label]

@@ -1,16 +1,17 @@
 """`lstm-edge evaluate`: how well a run or a bundle forecasts on a table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.cli.console import json_option, require_extra, say, write_report
+from toolkit.cli.console import json_option, quiet_option, require_extra, say, write_report
 from toolkit.cli.data_options import one_or_several, reading_settings
 from toolkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from toolkit.cli.work_progress import CountedProgress
     from toolkit.contract.class_reports import ClassEvaluationReport
     from toolkit.contract.reports import EvaluationReport
     from toolkit.evaluation import Classifier, Forecaster
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--set", "settings", metavar="data.KEY=VALUE", multiple=True, help="How FILE is read; repeatable.")
 @click.option("--season", type=int, metavar="N", help="Samples in a season; default: the run's, or found in the table.")
 @json_option
+@quiet_option
 def evaluate(source: Path, *, season: int | None, json_file: str | None, **options: Any) -> None:
     """Score the run or bundle RUN|BUNDLE on every window of a table: overall, by target, horizon step and asset.
 
@@ -74,14 +76,23 @@ def _report(source: Path, season: int | None, where: _Table) -> "EvaluationRepor
     if _classes(opened):
         if season is not None:
             raise ConfigError("--season goes with a forecaster", got=season, fix="leave it out")
-        return evaluate_classes(*_classifier(opened, where))
+        classifier, labelled = _classifier(opened, where)
+        with _progress(len(labelled.starts)) as progress:
+            return evaluate_classes(replace(classifier, classify=progress.counting(classifier.classify)), labelled)
     if where.label is not None:
         raise ConfigError("--label goes with a classifier", got=repr(where.label), fix="leave it out")
     forecaster, windows = _forecaster(opened, where)
     if season is not None and not 1 <= season <= forecaster.window_length:
         allowed = f"1 to the window length, {forecaster.window_length}"
         raise ConfigError("--season", got=season, allowed=allowed)
-    return score(forecaster, windows, season)
+    with _progress(len(windows.starts)) as progress:
+        return score(replace(forecaster, forecast=progress.counting(forecaster.forecast)), windows, season)
+
+
+def _progress(windows: int) -> "CountedProgress":
+    from toolkit.cli.work_progress import CountedProgress
+
+    return CountedProgress("evaluating", "windows", windows)
 
 
 def _opened(source: Path, where: _Table) -> "Run | Bundle":

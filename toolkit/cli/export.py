@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.cli.console import json_option, require_extra, say, write_report
+from toolkit.cli.console import json_option, quiet_option, require_extra, say, tell, write_report
 from toolkit.cli.data_options import reading_settings
+from toolkit.cli.text_table import wrapped
 from toolkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ FOREIGN = {
 @click.option("--without-weights", is_flag=True, help="Leave torch's weights out of the bundle.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @json_option
+@quiet_option
 def export(
     run: Path | None, *, module: str | None, out: Path | None, layout: str, json_file: str | None, **options: Any
 ) -> None:
@@ -92,9 +94,9 @@ def export(
     else:
         assert run is not None  # one of the two was given
         built = _of_run(run, out, layout, how)
-    say(parity_line(built.parity), json_file)
+    say(wrapped(parity_line(built.parity)), json_file)
     for line in (*built.parity.notes, *limit_lines(built.manifest), *precision_lines(built.manifest)):
-        say(line, json_file)
+        say(wrapped(line), json_file)
     follow = "benchmark" if built.manifest.model is not None else "inspect"
     say(f"Bundle: {built.folder}\nNext: lstm-edge {follow} {built.folder}", json_file)
     write_report(built.parity, json_file)
@@ -132,7 +134,7 @@ def _how(options: dict[str, Any]) -> "Options":
     return Options(
         weights=not options.pop("without_weights"),
         servers=tuple(dict.fromkeys(options.pop("servers"))),
-        on_stage=lambda name, seconds: click.echo(f"{name:<14}{seconds:6.1f} s", err=True),
+        on_stage=lambda name, seconds: tell(f"{name:<14}{seconds:6.1f} s"),
         **options,
     )
 

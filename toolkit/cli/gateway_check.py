@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolkit.cli.console import json_option, say, table, write_report
+from toolkit.cli.console import json_option, say, write_report
+from toolkit.cli.text_table import table, wrapped
 
 if TYPE_CHECKING:
     from toolkit.contract.readiness_reports import GatewayPlan, GraphLatency, ReadinessReport, TrialResult
@@ -43,7 +44,7 @@ def _sheet(report: "ReadinessReport") -> str:
         _memory(report.trial),
         _plan(report.plan),
         _machine(report.environment),
-        "ready" if report.ready else "not ready: " + "; ".join(report.reasons),
+        "ready" if report.ready else wrapped("not ready: " + "; ".join(report.reasons)),
     ]
     return "\n\n".join(filter(None, parts))
 
@@ -85,7 +86,7 @@ def _latency(report: "ReadinessReport") -> str:
 def _memory(trial: "TrialResult") -> str:
     sizes = {"resident": trial.rss_mb, "at most": trial.peak_rss_mb, "address space of the bundle": trial.memory_mb}
     known = [f"{size:.1f} MB {name}" for name, size in sizes.items() if size is not None]
-    return f"Memory: {', '.join(known)}; the trial took {trial.seconds:.2f} s" if known else ""
+    return wrapped(f"Memory: {', '.join(known)}; the trial took {trial.seconds:.2f} s") if known else ""
 
 
 def _plan(plan: "GatewayPlan | None") -> str:
@@ -97,16 +98,16 @@ def _plan(plan: "GatewayPlan | None") -> str:
     samples = f", at least {plan.min_samples} samples of each variable" if plan.sampling == "samples" else ""
     clock = f"; its calendar follows {plan.timezone}" if plan.timezone else ""
     targets = ", ".join(f"{name} {unit}".rstrip() for name, unit in plan.targets.items())
-    return (
+    lines = (
         f"A gateway runs the {plan.graph} graph ({plan.precision}): {takes} {plan.window_length} rows of "
-        f"{plan.interval_s:g} s each ({plan.sampling}{samples}){ahead}{clock}.\n"
-        f"Forecast: {targets or 'no target'}\n"
-        f"{table(['to be sent', 'unit', 'features'], rows, left=3)}"
+        f"{plan.interval_s:g} s each ({plan.sampling}{samples}){ahead}{clock}.",
+        f"Forecast: {targets or 'no target'}",
     )
+    return "\n".join([*map(wrapped, lines), table(["to be sent", "unit", "features"], rows, left=3)])
 
 
 def _machine(about: "dict[str, object]") -> str:
     packages = about.get("packages")
     named = ("lstm-edge-toolkit", "onnxruntime", "numpy")
     versions = [f"{name} {packages[name]}" for name in named if isinstance(packages, dict) and name in packages]
-    return f"{about.get('cpu')}, {about.get('system')}; Python {about.get('python')}, {', '.join(versions)}"
+    return wrapped(f"{about.get('cpu')}, {about.get('system')}; Python {about.get('python')}, {', '.join(versions)}")

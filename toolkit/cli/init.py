@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit import atomic_files
-from toolkit.cli.console import require_extra, table
+from toolkit.cli.console import require_extra
+from toolkit.cli.text_table import table
 from toolkit.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from toolkit.cli.console import json_option, say, write_report
+from toolkit.cli.text_table import WIDTH
 
 if TYPE_CHECKING:
     from toolkit.runtime.inspection import Inspection
     from toolkit.runtime.onnx_file import Value
 
-WIDTH = 100
 LABEL = 14
 MAX_ROWS = 51
 """Of one kind: any file can be inspected, one with a million inputs too."""

@@ -1,10 +1,9 @@
-"""Latency reports, budgets and comparisons as plain tables of at most 100 columns."""
+"""Latency reports, budgets and comparisons as plain tables."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from toolkit.cli.console import table
+from toolkit.cli.text_table import table, wrapped
 from toolkit.contract.comparison_reports import Change, ComparisonReport
 from toolkit.contract.latency_reports import (
     AssetCapacity,
@@ -18,7 +17,6 @@ from toolkit.contract.latency_reports import (
 if TYPE_CHECKING:
     from toolkit.benchmark.budget import Judged
 
-WIDTH = 100
 SHOWN_NOISY = 6
 
 
@@ -26,19 +24,19 @@ def latency_table(report: LatencyReport) -> str:
     """One line for each contender in each scenario, then cold starts, capacities and crossovers where measured."""
     parts = []
     if report.rows:
-        header = ["scenario", "contender", "size", "p50 ms", "p99 ms", "per s", "CPU s/1000", "torch / this"]
-        parts.append(table(header, [_row_cells(row) for row in report.rows], left=2))
+        header = ["contender", "p50 ms", "p99 ms", "per s", "CPU s/1000", "torch / this"]
+        parts.append(table(header, list(_grouped(report.rows))))
     if report.cold:
         parts.append(_cold_table(report.cold))
     if report.capacities:
         parts.append(_asset_table(report.capacities))
-    notes = [*_noisy_lines(report.rows), *(_wrapped(_crossover_line(one)) for one in report.crossovers)]
-    return "\n".join(["\n\n".join(parts), *notes, *map(_wrapped, report.notes)])
+    notes = [*_noisy_lines(report.rows), *(wrapped(_crossover_line(one)) for one in report.crossovers)]
+    return "\n".join(["\n\n".join(parts), *notes, *map(wrapped, report.notes)])
 
 
 def budget_lines(judged: "Sequence[Judged]") -> str:
     """Each budget and whether it is kept."""
-    return "".join(f"\nBudget {'kept' if one.kept else 'broken'}: {one.line}" for one in judged)
+    return "".join("\n" + wrapped(f"Budget {'kept' if one.kept else 'broken'}: {one.line}") for one in judged)
 
 
 def comparison_table(report: ComparisonReport) -> str:
@@ -61,7 +59,18 @@ def comparison_table(report: ComparisonReport) -> str:
     noisy = sum(change.verdict == "too noisy to tell" for change in report.changes)
     told = f"{len(report.changes)} figures, {worse} of ours worse, beyond noise and {report.least_percent:g} %"
     told += f"; {noisy} too noisy to tell" if noisy else ""
-    return "\n".join([table(header, rows), told, *map(_wrapped, report.notes)])
+    return "\n".join([table(header, rows, left=2), wrapped(told), *map(wrapped, report.notes)])
+
+
+def _grouped(rows: Sequence[LatencyRow]) -> Iterator[list[str]]:
+    """A heading for each scenario and size, then a row for each contender."""
+    said = None
+    for row in rows:
+        heading = f"{row.scenario} {row.batch} x {row.sequence}"
+        if heading != said:
+            said = heading
+            yield [heading]
+        yield _row_cells(row)
 
 
 def _row_cells(row: LatencyRow) -> list[str]:
@@ -71,9 +80,7 @@ def _row_cells(row: LatencyRow) -> list[str]:
     if row.contender == "torch":
         ratio = "1"
     return [
-        row.scenario,
-        _who(row),
-        f"{row.batch} x {row.sequence}",
+        f"  {_who(row)}",
         p50,
         _number(row.p99_ms),
         "-" if row.throughput_per_s is None else f"{row.throughput_per_s:,.0f}",
@@ -107,7 +114,7 @@ def _with_interval(value: float, interval: Interval | None) -> str:
 def _noisy_lines(rows: Sequence[LatencyRow]) -> Iterator[str]:
     noisy = [row for row in rows if row.noisy]
     for row in noisy[:SHOWN_NOISY]:
-        yield _wrapped(f"? {row.scenario} {_who(row)} {row.batch} x {row.sequence}: {row.noisy}")
+        yield wrapped(f"? {row.scenario} {_who(row)} {row.batch} x {row.sequence}: {row.noisy}")
     if len(noisy) > SHOWN_NOISY:
         yield f"? and {len(noisy) - SHOWN_NOISY} more"
 
@@ -166,7 +173,3 @@ def _number(value: float | None, digits: int = 4) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 10 ** (digits - 1) else f"{value:#.{digits}g}".rstrip(".")
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit import atomic_files
-from toolkit.cli.console import json_option, require_extra, say, write_report
+from toolkit.cli.console import json_option, quiet_option, require_extra, say, write_report
 from toolkit.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ OF_A_FILE = {"weights": "--weights", "inputs": "--input", "states": "--state", "
 @click.option("--rtol", type=float, metavar="X", help="And this part of each number, as in numpy.allclose.")
 @click.option("--picture", type=click.Path(path_type=Path), metavar="FILE.svg", help="Draw where the error lies.")
 @json_option
+@quiet_option
 def parity(bundle: Path | None, *, picture: Path | None, json_file: str | None, **options: Any) -> None:
     """Compare the graphs of BUNDLE with the torch module whose weights lie in it, or FILE with a module.
 
@@ -57,7 +58,7 @@ def parity(bundle: Path | None, *, picture: Path | None, json_file: str | None, 
     require_extra("train", "parity")
     from toolkit.cli.parity_picture import parity_picture
     from toolkit.cli.parity_tables import parity_table
-    from toolkit.cli.progress import ParityProgress
+    from toolkit.cli.work_progress import CountedProgress
     from toolkit.parity.told import raise_if_failed
     from toolkit.runtime.bundle import load_bundle
     from toolkit.runtime.golden import check_golden
@@ -66,7 +67,7 @@ def parity(bundle: Path | None, *, picture: Path | None, json_file: str | None, 
     if picture is not None:
         atomic_files.check_file_place(picture)
     loaded = None if bundle is None else load_bundle(bundle)
-    with ParityProgress() as progress:
+    with CountedProgress("comparing", "comparisons") as progress:
         options["on_case"] = progress.on_case
         report = _of_file(options) if loaded is None else _of_bundle(loaded, options)
     say(parity_table(report), json_file)

@@ -1,9 +1,8 @@
 """The parity report as plain tables: by kind of input, by shape, and where the error lies."""
 
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
-from toolkit.cli.console import table
+from toolkit.cli.text_table import table, wrapped
 from toolkit.contract.parity_reports import (
     ErrorProfile,
     ParityCase,
@@ -13,7 +12,6 @@ from toolkit.contract.parity_reports import (
     WeightCheck,
 )
 
-WIDTH = 100
 LARGEST_SHARE = 100.0
 """Of a tolerance: beyond that a figure says no more than that it is off."""
 
@@ -29,10 +27,22 @@ def parity_line(report: ParityReport) -> str:
 
 def parity_table(report: ParityReport) -> str:
     """By graph, provider and input: cases, failures, errors and the share of the tolerance that was used; the rest."""
-    header = ["graph", "provider", "input", "cases", "failed", "torch-ort", "ort error", "torch error", "of tol."]
-    rows = [
-        [
-            *key,
+    header = ["input", "cases", "failed", "torch-ort", "ort error", "torch error", "of tol."]
+    groups = _groups(report, lambda case: (case.graph, _provider(case), _kind(case)))
+    parts = [table(header, list(_input_rows(groups))), *_heat_maps(report), *map(_profile_table, report.profiles)]
+    told = (*map(_weights_line, report.weights), *map(_variant_line, report.variants), *report.notes, report.by_design)
+    return "\n\n".join((*parts, "\n".join(map(wrapped, (*told, parity_line(report))))))
+
+
+def _input_rows(groups: dict[tuple[str, ...], list[ParityCase]]) -> Iterator[list[str]]:
+    """A heading for each graph and provider, then a row for each kind of input."""
+    said = None
+    for (graph, provider, kind), cases in groups.items():
+        if said != (graph, provider):
+            said = (graph, provider)
+            yield [f"{graph}, {provider}"]
+        yield [
+            f"  {kind}",
             str(len(cases)),
             str(sum(not case.passed for case in cases)),
             f"{max(case.max_abs_diff for case in cases):.2g}",
@@ -40,12 +50,6 @@ def parity_table(report: ParityReport) -> str:
             f"{max(case.torch_error for case in cases):.2g}",
             _percent(max(case.used for case in cases)),
         ]
-        for key, cases in _groups(report, lambda case: (case.graph, _provider(case), _kind(case))).items()
-    ]
-    parts = [table(header, rows, left=3), *_heat_maps(report), *map(_profile_table, report.profiles)]
-    told = (*map(_weights_line, report.weights), *map(_variant_line, report.variants), *report.notes, report.by_design)
-    lines = [textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in told]
-    return "\n\n".join((*parts, "\n".join((*lines, parity_line(report)))))
 
 
 def _groups(

@@ -1,12 +1,11 @@
 """The profile of one call as plain tables: its parts, its operators, its layers and their gates."""
 
-import textwrap
 from collections.abc import Iterator
 
-from toolkit.cli.console import table
+from toolkit.cli.text_table import table, wrapped
 from toolkit.contract.profile_reports import LayerWork, MachinePeak, Profile
 
-WIDTH = 100
+_WORK = ("input kFLOP", "recurrent kFLOP", "elementwise kFLOP")
 
 
 def profile_title(profile: Profile) -> str:
@@ -24,7 +23,7 @@ def profile_table(profile: Profile) -> str:
             [[o.operator, str(o.nodes), f"{o.time_us:.1f}", percent(o.share)] for o in profile.operators],
         ),
         *(_layer(layer) for layer in profile.layers),
-        "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in _lines(profile)),
+        "\n".join(map(wrapped, _lines(profile))),
     ]
     return "\n\n".join(parts)
 
@@ -63,7 +62,7 @@ def _layer(layer: LayerWork) -> str:
     head = f"layer {layer.layer}, {layer.operator} {layer.input_size} -> {layer.hidden_size}{way}"
     rows = [
         [
-            f"gate {gate.gate}",
+            gate.gate,
             *(f"{us:.1f}" for us in (gate.input_us, gate.recurrent_us, gate.elementwise_us, gate.time_us)),
             *(f"{f / 1e3:.1f}" for f in (gate.input_flops, gate.recurrent_flops, gate.elementwise_flops)),
         ]
@@ -73,8 +72,8 @@ def _layer(layer: LayerWork) -> str:
     flops = ("input_flops", "recurrent_flops", "elementwise_flops")
     sums = [f"{sum(getattr(gate, name) for gate in layer.gates):.1f}" for name in names]
     work = [f"{sum(getattr(gate, name) for gate in layer.gates) / 1e3:.1f}" for name in flops]
-    header = [head, "input us", "recurrent us", "elementwise us", "all us", "input kFLOP", "recurrent", "elementwise"]
-    return table(header, [*rows, ["all gates", *sums, *work]])
+    header = ["gate", "input us", "recurrent us", "elementwise us", "all us", *_WORK]
+    return table(header, [[head], *rows, ["all", *sums, *work]])
 
 
 def _lines(profile: Profile) -> Iterator[str]:

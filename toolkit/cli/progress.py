@@ -1,9 +1,11 @@
-"""Progress: of training and of a search a bar on a terminal and a plain line for each epoch or trial elsewhere."""
+"""Progress of training and of a search: a bar on a terminal, a plain line for each epoch or trial elsewhere."""
 
-import sys
 from typing import TYPE_CHECKING, Any, Self
 
 import click
+
+from toolkit.cli.bars import bar
+from toolkit.cli.console import is_quiet
 
 if TYPE_CHECKING:
     from toolkit.training import EpochRecord
@@ -18,8 +20,8 @@ class _EpochBar:
     """
 
     def __init__(self, *, silent: bool = False) -> None:
-        self._silent = silent
-        self._bar = _bar() if sys.stderr.isatty() and not silent else None
+        self._silent = silent or is_quiet()
+        self._bar = None if self._silent else bar("steps")
         self._task: Any = None
 
     def __enter__(self) -> Self:
@@ -101,56 +103,3 @@ class TuningProgress(_EpochBar):
         told = trial.reason if trial.value is None else f"{trial.value:.4f}{' *' if best else '  '}"
         text = f"trial {self._number:3d}/{self._trials}  {trial.outcome:8s}  {trial.seconds:.1f} s  {told}"
         self._say(text.rstrip())
-
-
-class ParityProgress:
-    """Counts comparisons on a terminal, on standard error; silent elsewhere."""
-
-    def __init__(self) -> None:
-        self._bar = _counter() if sys.stderr.isatty() else None
-        self._task: Any = None
-
-    def __enter__(self) -> "ParityProgress":
-        if self._bar is not None:
-            self._bar.start()
-            self._task = self._bar.add_task("comparing", total=None)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def on_case(self, done: int) -> None:
-        """Shows how many are done."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done)
-
-
-def _counter() -> Any:
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.completed} comparisons"), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
-def _bar() -> Any:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    class Rate(ProgressColumn):
-        """Steps per second; nothing before the second step."""
-
-        def render(self, task: Task) -> str:
-            return "" if task.speed is None else f"{task.speed:.0f} steps/s"
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from toolkit.cli.console import require_extra
+from toolkit.cli.console import quiet_option, require_extra
 from toolkit.cli.data_options import one_or_several, reading_settings
-from toolkit.cli.scoring_progress import ScoringProgress
+from toolkit.cli.work_progress import ScoringProgress
 
 
 @click.command(short_help="Forecast from every window of a table, into a table.")
@@ -23,6 +23,7 @@ from toolkit.cli.scoring_progress import ScoringProgress
 @click.option("--cores", type=int, metavar="N", help="Default: all that this process may use.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file, or parts of one.")
 @click.option("--resume", is_flag=True, help="Go on with the parts that an interrupted call left.")
+@quiet_option
 def score(
     bundle: Path, *, file: tuple[str, ...], timestamp: tuple[str, ...], settings: tuple[str, ...], **options: Any
 ) -> None:

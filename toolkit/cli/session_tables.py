@@ -1,29 +1,39 @@
 """What `tune-session` tried, and the winner in words."""
 
-from toolkit.cli.console import table
+from collections.abc import Iterator
+
+from toolkit.cli.text_table import table, wrapped
 from toolkit.contract.session_reports import SessionReport, SessionSetting, SessionTrial, SessionWinner
 
-HEADER = ["graph", "varied", "tried", "verdict", "p50 ms", "CPU s/1000", "ratio", "95 %", "needed"]
+HEADER = ["tried", "verdict", "p50 ms", "CPU s/1000", "ratio", "95 %", "needed"]
 
 
 def session_table(report: SessionReport) -> str:
     """Every trial, the winner of each graph, and what was not tried."""
-    lines = [table(HEADER, [_row(trial) for trial in report.trials], left=4)]
-    lines += [f"{trial.graph}: {idle}" for trial in report.trials if (idle := _idle(trial))]
+    lines = [f"{trial.graph}: {idle}" for trial in report.trials if (idle := _idle(trial))]
     lines += [_winner(winner) for winner in report.winners]
-    return "\n".join([*lines, *(f"Note: {note}." for note in report.notes)])
+    lines += [f"Note: {note}." for note in report.notes]
+    return "\n".join([table(HEADER, list(_rows(report)), left=2), *map(wrapped, lines)])
+
+
+def _rows(report: SessionReport) -> Iterator[list[str]]:
+    """A heading for each graph, then a row for each trial."""
+    said = None
+    for trial in report.trials:
+        if trial.graph != said:
+            said = trial.graph
+            yield [trial.graph]
+        yield _row(trial)
 
 
 def _row(trial: SessionTrial) -> list[str]:
     return [
-        trial.graph,
-        trial.step,
-        _tried(trial),
+        f"  {_tried(trial)}",
         f"kept: {trial.reason}" if trial.kept else trial.reason,
         f"{trial.p50_ms:.4f}",
         f"{trial.cpu_s_per_1000:.3g}",
         f"{trial.ratio:.3f}",
-        f"{trial.ratio_interval[0]:.3f} - {trial.ratio_interval[1]:.3f}",
+        f"{trial.ratio_interval[0]:.3f}-{trial.ratio_interval[1]:.3f}",
         f"{trial.needed:.2f}",
     ]
 
@@ -31,14 +41,14 @@ def _row(trial: SessionTrial) -> list[str]:
 def _tried(trial: SessionTrial) -> str:
     setting = trial.setting
     by_step = {
-        "precision": setting.precision,
-        "optimisation": setting.optimisation,
-        "arena": _switch(setting.arena),
-        "memory pattern": _switch(setting.memory_pattern),
-        "threads": str(setting.threads),
-        "spinning": f"on, {setting.threads} threads",
+        "precision": f"precision {setting.precision}",
+        "optimisation": f"optimisation {setting.optimisation}",
+        "arena": f"arena {_switch(setting.arena)}",
+        "memory pattern": f"memory pattern {_switch(setting.memory_pattern)}",
+        "threads": f"{setting.threads} threads",
+        "spinning": f"spinning, {setting.threads} threads",
     }
-    return by_step.get(trial.step, "against the default")
+    return by_step.get(trial.step, f"{trial.step}, against the default")
 
 
 def _idle(trial: SessionTrial) -> str:

@@ -3,7 +3,7 @@
 from statistics import mean, stdev
 
 from toolkit.cli.class_tables import class_evaluation_table, class_training_table
-from toolkit.cli.console import table
+from toolkit.cli.text_table import table, wrapped
 from toolkit.contract.class_reports import ClassEvaluationReport, ClassTrainingReport
 from toolkit.contract.manifest import BundleManifest
 from toolkit.contract.reports import Errors, EvaluationReport, IntervalScores, TrainingReport
@@ -26,16 +26,16 @@ def training_table(report: TrainingReport | ClassTrainingReport) -> str:
     targets = ", ".join(f"{name} {errors.mae:.4g}" for name, errors in report.per_target.items())
     return (
         f"{table(header, rows)}\n"
-        f"The model {report.verdict}.\n"
-        f"Mean absolute error by target, in its unit: {targets}\n"
+        f"{wrapped(f'The model {report.verdict}.')}\n"
+        f"{wrapped(f'Mean absolute error by target, in its unit: {targets}')}\n"
         f"{report.parameters} parameters, best epoch {report.best_epoch} of {report.epochs}, {report.seconds:.1f} s"
         f"{_seeds_text(report)}"
-        f"{_interval_text(report.interval)}" + "".join(f"\nNote: {note}." for note in report.notes)
+        f"{_interval_text(report.interval)}" + "".join(f"\n{wrapped(f'Note: {note}.')}" for note in report.notes)
     )
 
 
 def _interval_text(interval: IntervalScores | None) -> str:
-    return "" if interval is None else f"\n{interval.sentence}; pinball loss {interval.pinball:.4g}"
+    return "" if interval is None else "\n" + wrapped(f"{interval.sentence}; pinball loss {interval.pinball:.4g}")
 
 
 def _seeds_text(report: TrainingReport) -> str:
@@ -44,8 +44,8 @@ def _seeds_text(report: TrainingReport) -> str:
         return ""
     mse, mae = ([getattr(seed.test_standardised, error) for seed in report.seeds] for error in ("mse", "mae"))
     kept = next(seed.seed for seed in report.seeds if seed.kept)
-    return (
-        f"\n{len(report.seeds)} seeds, standardised: MSE {mean(mse):.4g} +- {stdev(mse):.2g}, "
+    return "\n" + wrapped(
+        f"{len(report.seeds)} seeds, standardised: MSE {mean(mse):.4g} +- {stdev(mse):.2g}, "
         f"MAE {mean(mae):.4g} +- {stdev(mae):.2g}; seed {kept}, the best on validation, is kept"
     )
 
@@ -74,7 +74,7 @@ def evaluation_table(report: EvaluationReport | ClassEvaluationReport) -> str:
     if len(report.by_asset) > 1:
         worst = sorted(report.by_asset.items(), key=lambda pair: -pair[1].mse)[:SHOWN_ASSETS]
         parts.append(table([f"asset, worst first ({unit})", "MSE", "MAE"], [_error_row(*pair) for pair in worst]))
-    return "\n\n".join((*parts, f"The model {report.verdict}.{_interval_text(report.interval)}"))
+    return "\n\n".join((*parts, wrapped(f"The model {report.verdict}.") + _interval_text(report.interval)))
 
 
 def _error_row(name: str, errors: Errors) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.cli.console import json_option, require_extra, say, write_report
+from toolkit.cli.console import json_option, quiet_option, require_extra, say, write_report
 from toolkit.cli.data_options import data_options, data_settings, run_name
 from toolkit.errors import ConfigError, TrainingInterruptedError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace a run folder, or begin an interrupted training anew.")
 @click.option("--tensorboard", metavar="DIR", type=click.Path(path_type=Path), help="Folder for TensorBoard's files.")
 @json_option
+@quiet_option
 def train(
     config: Path | None,
     settings: tuple[str, ...],

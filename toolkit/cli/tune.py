@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from toolkit import atomic_files
-from toolkit.cli.console import json_option, require_extra, say, table, write_report
+from toolkit.cli.console import json_option, quiet_option, require_extra, say, write_report
 from toolkit.cli.data_options import data_options, data_settings
+from toolkit.cli.text_table import table, wrapped
 from toolkit.errors import OutputError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ SHOWN_TRIALS = 5
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing FILE.toml.")
 @json_option
+@quiet_option
 def tune(
     config: Path | None,
     settings: tuple[str, ...],
@@ -70,7 +72,7 @@ def tune(
         best, report = search(resolved, space, plan, progress, only)
     atomic_files.write_text(out, f"# Found by lstm-edge tune. {report.verdict}\n{best.to_toml()}")
     say(_trial_table(report), json_file)
-    say(f"{report.verdict}\nBest settings: {out}\nNext: lstm-edge train {shlex.quote(str(out))}", json_file)
+    say(f"{wrapped(report.verdict)}\nBest settings: {out}\nNext: lstm-edge train {shlex.quote(str(out))}", json_file)
     write_report(report, json_file)
 
 
