@@ -14,6 +14,8 @@ COLUMNS = (
 )
 TEMPERATURE = InputSettings("plant/{asset}/t", {"temperature": FieldSettings("value")}, time_format="microseconds")
 TOPIC = "plant/pump-1/t"
+T = 10**15
+"""A time in microseconds."""
 
 
 def reader(*inputs: InputSettings, limits: dict | None = None, most: int = 100_000) -> PayloadReader:

@@ -1,6 +1,7 @@
 import random
 
 import edge_gateway
+import numpy as np
 import pytest
 from edge_gateway import Station, forecasts, plant
 from edge_transport import FakeTransport
@@ -138,6 +139,18 @@ def test_a_forecast_leaves_the_outbox_when_the_broker_has_acknowledged_it(bundle
     station.transport.hold = False
     station.settle()
     assert station.journal.outbox.depth == 0
+
+
+def test_what_the_broker_has_is_not_sent_again_over_a_link_that_broke_before_that_was_durable(bundle, tmp_path):
+    station = Station(bundle, tmp_path)
+    for topic, payload in plant(1, WARM_UP + 2):
+        station.transport.send(topic, payload)
+    while not station.gateway._delivered:
+        station.turn()
+    station.transport.break_link()
+    station.transport.restore()
+    station.settle()
+    assert len(station.transport.published) == len(forecasts(station.transport)) == 3
 
 
 def test_a_full_outbox_that_blocks_holds_up_the_input(bundle, tmp_path):
@@ -286,6 +299,26 @@ def test_the_truth_of_earlier_forecasts_becomes_a_score(bundle, tmp_path):
         (asset, f"{variable}.mean") for asset in ("P0", "P1") for variable in edge_gateway.VARIABLES
     }
     assert all(score.error > 0 and score.persistence_error > 0 for score in scores)
+
+
+def test_an_answer_that_is_no_number_is_counted_and_spoils_no_score(bundle, tmp_path, monkeypatch):
+    station = Station(bundle, tmp_path)
+    step, steps = station.core._forecaster.step, []
+
+    def overflowing(*args):
+        answers = step(*args)
+        steps.append(answers.ready.copy())
+        if answers.ready.any() and sum(ready.any() for ready in steps) == 2:
+            answers.outputs[station.core._form.answer][0] = np.inf
+        return answers
+
+    monkeypatch.setattr(station.core._forecaster, "step", overflowing)
+    for topic, payload in plant(1, WARM_UP + 20):
+        station.transport.send(topic, payload)
+    station.settle()
+    assert station.metrics.forecasts_not_finite.value == 1
+    assert len(forecasts(station.transport)) == 20
+    assert all(np.isfinite([score.error, score.persistence_error]).all() for score in station.core.scores())
 
 
 def test_stopped_in_order_it_leaves_nothing_to_be_sent_twice(bundle, tmp_path):

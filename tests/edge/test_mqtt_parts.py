@@ -43,6 +43,19 @@ def test_a_link_that_did_not_stand_long_does_not_shorten_the_pauses():
     assert dialer._not_before_s == 0.5
 
 
+def test_a_try_that_goes_wrong_in_any_way_is_followed_by_another(monkeypatch):
+    def wrong():
+        raise TypeError("no such name")
+
+    now_s = 0.0
+    dialer = Dialer(Broker(), lambda: now_s, lambda: 0.0)
+    monkeypatch.setattr(dialer, "_open", wrong)
+    for _ in range(2):
+        assert dialer.dial(5.0) == "no such name"
+        dialer.pause(0.0, long=False)
+        now_s += 60.0
+
+
 def test_a_dialer_that_was_abandoned_closes_what_it_opened(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         dialer = Dialer(Broker(port=server.getsockname()[1]), lambda: 0.0, lambda: 0.0)

@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.edge.payload_times import LATEST_US, iso8601, time_reader
+from toolkit.edge.payload_times import EARLIEST_US, LATEST_US, iso8601, time_reader
 
 
 @pytest.mark.parametrize(
     ("text", "time_us"),
     [
-        ("1970-01-01T00:00:00Z", 0),
-        ("1970-01-01", 0),
+        ("1980-01-01T00:00:00Z", EARLIEST_US),
+        ("1980-01-01", EARLIEST_US),
+        ("1979-12-31T23:59:59.999999Z", None),
+        ("1970-01-01T00:00:00Z", None),
         ("2026-01-05T00:00:00.123456Z", 1_767_571_200_123_456),
         ("2026-01-05 00:00:00.123456", 1_767_571_200_123_456),
         ("2026-01-05T01:30:00.000001+01:30", 1_767_571_200_000_001),
@@ -42,21 +44,21 @@ def test_times_of_iso_8601(text, time_us):
 
 @settings(deadline=None)
 @given(
-    st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(2199, 12, 31)),
+    st.datetimes(datetime.datetime(1979, 12, 30), datetime.datetime(2199, 12, 31)),
     st.none() | st.integers(-1439, 1439).map(lambda m: datetime.timezone(datetime.timedelta(minutes=m))),
 )
 def test_a_time_of_iso_8601_is_exact(moment, zone):
     offset = datetime.timedelta() if zone is None else zone.utcoffset(None)
     expected = (moment - offset - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
     found = iso8601(moment.replace(tzinfo=zone).isoformat())
-    assert found == (expected if 0 <= expected < LATEST_US else None)
+    assert found == (expected if EARLIEST_US <= expected < LATEST_US else None)
 
 
 SECONDS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
 
 
 @settings(deadline=None)
-@given(st.integers(0, LATEST_US - 1), st.sampled_from([*SECONDS]))
+@given(st.integers(EARLIEST_US, LATEST_US - 1), st.sampled_from([*SECONDS]))
 def test_whole_numbers_are_exact_and_decimals_give_the_microsecond_that_was_meant(time_us, time_format):
     number = Fraction(time_us * SECONDS[time_format], 1_000_000)
     if number.denominator == 1:
@@ -73,6 +75,14 @@ def test_what_is_no_time_is_none(time_format, value):
     assert time_reader(time_format)(value) is None
 
 
+@pytest.mark.parametrize("sent", [*SECONDS])
+@pytest.mark.parametrize("time_format", [*SECONDS])
+def test_a_time_that_is_read_on_another_scale_is_none(sent, time_format):
+    for seconds in (946_684_800, 1_767_571_200, 4_102_444_800):
+        found = time_reader(time_format)(seconds * SECONDS[sent])
+        assert found == (seconds * 1_000_000 if sent == time_format else None)
+
+
 def test_times_end_with_the_year_2199():
     for time_format, scale in SECONDS.items():
         latest = LATEST_US * scale // 1_000_000
@@ -86,13 +96,13 @@ def test_times_end_with_the_year_2199():
     ("time_format", "value", "time_us"),
     [
         ("seconds", 1_767_571_200.123457, 1_767_571_200_123_457),
-        ("seconds", 1.1, 1_100_000),
-        ("seconds", 4.35, 4_350_000),
-        ("seconds", 1.0000019, 1_000_002),
+        ("seconds", 1_767_571_201.1, 1_767_571_201_100_000),
+        ("seconds", 1_767_571_204.35, 1_767_571_204_350_000),
+        ("seconds", 1_767_571_201.0000019, 1_767_571_201_000_002),
         ("milliseconds", 1_767_571_200_000.5, 1_767_571_200_000_500),
-        ("microseconds", 7.6, 8),
-        ("nanoseconds", 1_999, 1),
-        ("nanoseconds", 1_999.0, 2),
+        ("microseconds", 1_767_571_200_000_007.5, 1_767_571_200_000_008),
+        ("nanoseconds", 1_767_571_200_000_001_999, 1_767_571_200_000_001),
+        ("nanoseconds", 1_767_571_200_000_001_792.0, 1_767_571_200_000_002),
     ],
 )
 def test_decimals_are_rounded_and_whole_nanoseconds_cut_off(time_format, value, time_us):

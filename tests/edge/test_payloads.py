@@ -5,7 +5,7 @@ import math
 import struct
 
 import pytest
-from edge_payloads import TEMPERATURE, TOPIC, one_input, read, reader, refusals, values
+from edge_payloads import TEMPERATURE, TOPIC, T, one_input, read, reader, refusals, values
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -16,12 +16,12 @@ from toolkit.edge.settings import LARGEST_FLOAT32, ColumnLimits, FieldSettings
 
 def test_one_sample_is_one_reading_of_each_column():
     both = one_input({"pressure": FieldSettings("p"), "temperature": FieldSettings("t")}, sequence="seq")
-    message = read({"time": 7, "seq": 3, "t": 20, "p": 1e5, "more": [1]}, both)
-    assert message == ("pump-1", [Reading(1, 7, 1e5, 3), Reading(0, 7, 20.0, 3)], [])
+    message = read({"time": T + 6, "seq": 3, "t": 20, "p": 1e5, "more": [1]}, both)
+    assert message == ("pump-1", [Reading(1, T + 6, 1e5, 3), Reading(0, T + 6, 20.0, 3)], [])
     assert all(type(reading.value) is float for reading in message.readings)
 
 
-@pytest.mark.parametrize("samples", [[], [{"time": 1, "value": 1.5}], [{"time": n, "value": n} for n in range(9)]])
+@pytest.mark.parametrize("samples", [[], [{"time": T, "value": 1.5}], [{"time": T + n, "value": n} for n in range(9)]])
 def test_an_array_is_its_samples_in_their_order(samples):
     expected = [(sample["time"], sample["value"]) for sample in samples]
     held = one_input({"temperature": FieldSettings("value")}, samples="data.samples")
@@ -31,7 +31,8 @@ def test_an_array_is_its_samples_in_their_order(samples):
 
 
 @pytest.mark.parametrize(
-    "payload", [{"value": 1, "time": 1}, [{"value": 1, "time": 1}], {"data": {}}, {"data": None}, 3]
+    "payload",
+    [{"value": 1, "time": T}, [{"value": 1, "time": T}], {"data": {}}, {"data": None}, 3],
 )
 def test_an_array_that_is_not_where_it_should_be_is_no_sample(payload):
     held = one_input({"temperature": FieldSettings("value")}, samples="data")
@@ -44,18 +45,30 @@ def test_what_is_no_object_is_no_sample(payload):
 
 
 def test_a_bad_sample_does_not_spoil_its_neighbours():
-    message = read([{"time": 1, "value": 1}, None, {"value": 2}, {"time": 3, "value": "3"}, {"time": 4, "value": 4}])
+    message = read(
+        [
+            {"time": T, "value": 1},
+            None,
+            {"value": 2},
+            {"time": T + 2, "value": "3"},
+            {"time": T + 3, "value": 4},
+        ]
+    )
     assert values(message._replace(refused=[])) == [1.0, 4.0]
     assert message.refused == [Refusal(Reason.SHAPE), Refusal(Reason.NO_TIME), Refusal(Reason.TEXT, 0)]
 
 
 def test_a_bad_field_does_not_spoil_the_others_of_its_sample():
     both = one_input({"pressure": FieldSettings("p"), "temperature": FieldSettings("t")})
-    assert read({"time": 1, "p": None, "t": 5}, both) == ("pump-1", [Reading(0, 1, 5.0)], [Refusal(Reason.NULL, 1)])
+    assert read({"time": T, "p": None, "t": 5}, both) == (
+        "pump-1",
+        [Reading(0, T, 5.0)],
+        [Refusal(Reason.NULL, 1)],
+    )
 
 
 def test_more_samples_than_may_come_at_once_are_refused_together():
-    sample = b'{"time":1,"value":1},'
+    sample = b'{"time":1000000000000000,"value":1},'
     most = payloads.MOST_SAMPLES
     large = reader(most=10_000_000)
     assert len(large.read(TOPIC, b"[" + (sample * most)[:-1] + b"]").readings) == most
@@ -84,12 +97,12 @@ def test_more_samples_than_may_come_at_once_are_refused_together():
 )
 def test_what_is_no_number_of_the_model_is_refused_by_its_name(text, reason):
     for limits in ({}, {"temperature": ColumnLimits(-40.0, 200.0)}):
-        message = read(f'{{"time":1,"value":{text}}}'.encode(), limits=limits)
+        message = read(f'{{"time":1000000000000000,"value":{text}}}'.encode(), limits=limits)
         assert message == ("pump-1", [], [Refusal(reason, 0)])
 
 
 def test_a_missing_field_is_missing():
-    assert refusals(read({"time": 1, "VALUE": 3})) == [Reason.MISSING]
+    assert refusals(read({"time": T, "VALUE": 3})) == [Reason.MISSING]
 
 
 @settings(deadline=None)
@@ -98,7 +111,7 @@ def test_a_missing_field_is_missing():
 @example(math.nextafter(LARGEST_FLOAT32, math.inf))
 @example(-0.0)
 def test_a_number_is_taken_as_it_is_where_float32_can_hold_it(number):
-    message = read({"time": 1, "value": number})
+    message = read({"time": T, "value": number})
     if abs(number) <= LARGEST_FLOAT32:
         assert values(message) == [float(number)]
         assert struct.pack("<f", message.readings[0].value)
@@ -111,13 +124,13 @@ def test_a_number_is_taken_as_it_is_where_float32_can_hold_it(number):
     [(-40.0, True), (200, True), (-40.000001, False), (201, False), (math.nextafter(200, 300), False)],
 )
 def test_limits_are_part_of_what_is_allowed(value, taken):
-    message = read({"time": 1, "value": value}, limits={"temperature": ColumnLimits(-40.0, 200.0)})
+    message = read({"time": T, "value": value}, limits={"temperature": ColumnLimits(-40.0, 200.0)})
     assert message.refused == ([] if taken else [Refusal(Reason.OUT_OF_LIMITS, 0)])
 
 
 def test_one_limit_leaves_the_other_side_open():
     for limits, values_ in ((ColumnLimits(minimum=0.0), (1e30, -1.0)), (ColumnLimits(maximum=0.0), (-1e30, 1.0))):
-        taken, refused = (read({"time": 1, "value": v}, limits={"temperature": limits}) for v in values_)
+        taken, refused = (read({"time": T, "value": v}, limits={"temperature": limits}) for v in values_)
         assert taken.readings
         assert refusals(refused) == [Reason.OUT_OF_LIMITS]
 
@@ -125,14 +138,14 @@ def test_one_limit_leaves_the_other_side_open():
 def test_limits_count_after_the_conversion():
     fahrenheit = one_input({"temperature": FieldSettings("value", unit="degF")})
     limits = {"temperature": ColumnLimits(0.0, 100.0)}
-    assert values(read({"time": 1, "value": 212}, fahrenheit, limits=limits)) == [pytest.approx(100.0)]
-    assert refusals(read({"time": 1, "value": 20}, fahrenheit, limits=limits)) == [Reason.OUT_OF_LIMITS]
+    assert values(read({"time": T, "value": 212}, fahrenheit, limits=limits)) == [pytest.approx(100.0)]
+    assert refusals(read({"time": T, "value": 20}, fahrenheit, limits=limits)) == [Reason.OUT_OF_LIMITS]
 
 
 def test_a_conversion_beyond_float32_is_infinite():
     megapascal = one_input({"pressure": FieldSettings("value", unit="MPa")})
     for text in ("1e33", "1e305", "1" + "0" * 33):
-        assert refusals(read(f'{{"time":1,"value":{text}}}'.encode(), megapascal)) == [Reason.INFINITE]
+        assert refusals(read(f'{{"time":1000000000000000,"value":{text}}}'.encode(), megapascal)) == [Reason.INFINITE]
 
 
 @pytest.mark.parametrize(
@@ -153,37 +166,44 @@ def test_a_conversion_beyond_float32_is_infinite():
 def test_a_sample_may_name_its_unit(unit, expected):
     named = one_input({"pressure": FieldSettings("p.v", unit_field="p.unit")})
     for _ in range(2):
-        message = read({"time": 1, "p": {"v": 1, "unit": unit}}, named)
+        message = read({"time": T, "p": {"v": 1, "unit": unit}}, named)
         assert [*(one.reason for one in message.refused), *(one.value for one in message.readings)] == expected
 
 
 def test_a_sample_that_names_no_unit_is_in_that_of_the_settings():
     named = one_input({"pressure": FieldSettings("v", unit="bar", unit_field="u")})
     assert values(
-        read([{"time": 1, "v": 1}, {"time": 1, "v": 1, "u": None}, {"time": 1, "v": 1, "u": "kPa"}], named)
+        read(
+            [
+                {"time": T, "v": 1},
+                {"time": T, "v": 1, "u": None},
+                {"time": T, "v": 1, "u": "kPa"},
+            ],
+            named,
+        )
     ) == [
         1e5,
         1e5,
         1e3,
     ]
     alone = one_input({"pressure": FieldSettings("v", unit_field="u")})
-    assert refusals(read({"time": 1, "v": 1}, alone)) == [Reason.UNIT]
+    assert refusals(read({"time": T, "v": 1}, alone)) == [Reason.UNIT]
 
 
 def test_only_so_many_units_of_messages_are_remembered():
     named = one_input({"pressure": FieldSettings("v", unit_field="u")})
     one = reader(named)
     for number in range(3 * payload_fields.UNITS_KEPT):
-        one.read(TOPIC, json.dumps({"time": 1, "v": 1, "u": f"unit {number}"}).encode())
+        one.read(TOPIC, json.dumps({"time": T, "v": 1, "u": f"unit {number}"}).encode())
     units = one._inputs[0]._fields[0].units
     assert len(units._known) == payload_fields.UNITS_KEPT
-    assert values(one.read(TOPIC, b'{"time":1,"v":1,"u":"bar"}')) == [1e5]
+    assert values(one.read(TOPIC, b'{"time":1000000000000000,"v":1,"u":"bar"}')) == [1e5]
 
 
 def test_dots_lead_into_objects_and_a_key_that_has_them_comes_first():
     nested = one_input({"temperature": FieldSettings("a.b.c")}, time="meta.time", sequence="meta.n")
-    meta = {"time": 1, "n": 2}
-    assert read({"a": {"b": {"c": 5}}, "meta": meta}, nested).readings == [Reading(0, 1, 5.0, 2)]
+    meta = {"time": T, "n": 2}
+    assert read({"a": {"b": {"c": 5}}, "meta": meta}, nested).readings == [Reading(0, T, 5.0, 2)]
     assert values(read({"a": {"b": {"c": 5}}, "a.b.c": 6, "meta": meta}, nested)) == [6.0]
     assert refusals(read({"a": {"b": 5}, "meta": meta}, nested)) == [Reason.MISSING]
     assert refusals(read({"a": [1], "meta": meta}, nested)) == [Reason.MISSING]
@@ -192,24 +212,24 @@ def test_dots_lead_into_objects_and_a_key_that_has_them_comes_first():
 
 @pytest.mark.parametrize("sequence", [0, 1, 2**63 - 1])
 def test_a_sequence_is_a_number_of_the_source(sequence):
-    message = read({"time": 1, "value": 1, "n": sequence}, one_input(TEMPERATURE.columns, sequence="n"))
+    message = read({"time": T, "value": 1, "n": sequence}, one_input(TEMPERATURE.columns, sequence="n"))
     assert message.readings[0].sequence == sequence
 
 
 @pytest.mark.parametrize("sequence", [-1, 2**63, 10**400, 1.0, "1", True, None, [], ...])
 def test_what_is_no_sequence_refuses_the_sample(sequence):
-    sample = {"time": 1, "value": 1} if sequence is ... else {"time": 1, "value": 1, "n": sequence}
+    sample = {"time": T, "value": 1} if sequence is ... else {"time": T, "value": 1, "n": sequence}
     assert read(sample, one_input(TEMPERATURE.columns, sequence="n")).refused == [Refusal(Reason.BAD_SEQUENCE)]
 
 
 def test_a_limit_beyond_float32_makes_no_infinite_number_finite():
     limits = {"temperature": ColumnLimits(-1e300, 1e300)}
-    assert [refusals(read({"time": 1, "value": v}, limits=limits)) for v in (-1e39, 1e39)] == [[Reason.INFINITE]] * 2
+    assert [refusals(read({"time": T, "value": v}, limits=limits)) for v in (-1e39, 1e39)] == [[Reason.INFINITE]] * 2
 
 
 def test_a_unit_that_is_no_text_is_not_that_of_the_settings():
     named = one_input({"pressure": FieldSettings("v", unit="bar", unit_field="u")})
-    assert refusals(read({"time": 1, "v": 1, "u": 3}, named)) == [Reason.UNIT]
+    assert refusals(read({"time": T, "v": 1, "u": 3}, named)) == [Reason.UNIT]
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,21 @@ def test_everything_that_a_file_may_say_is_read(tmp_path):
     check_against(settings, edge_settings.SAMPLES)
 
 
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (f'bundle = "a\\u0000"\n{INPUT}', "bundle"),
+        (f'{BUNDLE}{INPUT}[journal]\nfolder = "\\u0000"', "journal: folder"),
+        (f'{BUNDLE}{INPUT}[broker.tls]\nserver_name = "${{NAME}}"', "broker: tls: server_name"),
+    ],
+)
+def test_no_text_holds_a_nul(tmp_path, text, where):
+    path = tmp_path / "gateway.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(f"{where} holds a NUL; allowed: text without one")):
+        load_settings(path, {"NAME": "secret\0"})
+
+
 def test_what_a_file_leaves_out_has_its_default(tmp_path):
     settings = load_settings(write(tmp_path, f'bundle = "/opt/b"\n{INPUT}'), {})
     columns = {"temperature": FieldSettings("value")}

@@ -13,10 +13,12 @@ class _Wishes:
     def __init__(self) -> None:
         self.stop = self.reload = False
 
+    def listen_for_reloads(self) -> None:
+        signal.signal(signal.SIGHUP, self._reload)
+
     def listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        signal.signal(signal.SIGHUP, self._reload)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stop = True
@@ -42,12 +44,13 @@ def run(config: Path) -> None:
     from toolkit.edge.settings_file import load_settings, warnings_of
     from toolkit.errors import ToolkitError
 
+    wishes = _Wishes()
+    wishes.listen_for_reloads()  # from the first moment: it must not end a gateway that is starting
     settings = load_settings(config)
     configure(settings.watch.log_level, secrets=[settings.broker.password] if settings.broker.password else [])
     log = logging.getLogger("lstm-edge")
     for warning in warnings_of(config):
         log.warning(warning)
-    wishes = _Wishes()
     with FirstTrial(settings) as trial:
         from toolkit.edge.start import RunningGateway  # onnxruntime, while the trial's child is on its way
 

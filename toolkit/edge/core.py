@@ -101,9 +101,9 @@ class Core:
         return self._forecaster.graph
 
     @property
-    def due(self) -> bool:
-        """Whether closed intervals wait for their forecasts."""
-        return bool(self._closed)
+    def due(self) -> int:
+        """Closed intervals that wait for their forecasts."""
+        return len(self._closed)
 
     @property
     def due_since_ns(self) -> int:
@@ -176,16 +176,20 @@ class Core:
         """Says that messages could not come until now: no asset counts as silent for what lies before."""
         self._silence.begin_anew()
 
-    def forecast(self) -> None:
+    def forecast(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Makes rows of all closed intervals, and forecasts of these.
 
         All assets that are due go through the graph in one call. Where several intervals of one asset have closed, they
         follow each other in calls of their own.
+
+        Args:
+            meanwhile: is called before each of these: a backlog may take its time.
         """
         if not self._closed:
             return
         closed, completed, self._closed[:], self._completed_ns = [*self._closed], self._completed_ns, [], []
         for batch in _each_once(closed):
+            meanwhile()
             places = [closed[number] for number in batch]
             since = {place.asset: completed[number] for number, place in zip(batch, places, strict=True)}
             last = {place.asset: place.place for place in places}
@@ -195,9 +199,13 @@ class Core:
             self._touched.update(since)
         self.metrics.assets_warming_up.set(len(self._warming_up))
 
-    def changes(self) -> Changes:
-        """Everything since the last time, to be made durable as one; begins anew."""
-        self.forecast()  # an interval that has closed and gave no row yet would be lost
+    def changes(self, meanwhile: Callable[[], object] = lambda: None) -> Changes:
+        """Everything since the last time, to be made durable as one; begins anew.
+
+        Args:
+            meanwhile: see `forecast`.
+        """
+        self.forecast(meanwhile)  # an interval that has closed and gave no row yet would be lost
         self._write_records()
         changes, self._changes = self._changes, Changes()
         return changes
@@ -275,10 +283,8 @@ class Core:
         flags = self._flags.add(rows.assets, own, rows.starts_series)
         self._keep(rows, own, answers)
         self._publish(rows, flags, answers, since, last)
+        self._remember(rows, targets, answers)
         ready = answers.ready
-        if self._truth is not None and ready.any():
-            forecasts = self._form.forecasts({name: array[ready] for name, array in answers.outputs.items()})
-            self._truth.remember(rows.assets[ready], rows.places[ready], forecasts, targets[ready])
         self._warming_up.difference_update(rows.assets[ready].tolist())
         self._warming_up.update(rows.assets[~ready].tolist())
         self.metrics.series_breaks.inc(int((rows.starts_series & (rows.series > 0)).sum()))
@@ -307,11 +313,21 @@ class Core:
             outputs = {key: array[number] for key, array in answers.outputs.items()}
             latency_ms = (time.monotonic_ns() - since[asset]) / 1e6
             payload = self._writer.payload(name, stamps[number], outputs, flagged[number], latency_ms)
-            if payload is not None:
-                made.append(OutgoingForecast(name, stamps[number] + self._interval_us, digest, payload))
-                self._since_ns.append(since[asset])
-                self.metrics.forecasts.inc()
+            if payload is None:
+                self.metrics.forecasts_not_finite.inc()
+                continue
+            made.append(OutgoingForecast(name, stamps[number] + self._interval_us, digest, payload))
+            self._since_ns.append(since[asset])
+            self.metrics.forecasts.inc()
         self.metrics.last_forecast_time.set(self._wall_us() / 1e6)
+
+    def _remember(self, rows: RowRound, targets: NDArray[np.float32], answers: Answers) -> None:
+        """Forecasts that the truth is to judge; one that is not finite would make every later error infinite."""
+        if self._truth is None or not answers.ready.any():
+            return
+        forecasts = self._form.forecasts(answers.outputs)
+        told = answers.ready & np.isfinite(forecasts).all(axis=(1, 2))
+        self._truth.remember(rows.assets[told], rows.places[told], forecasts[told], targets[told])
 
     def _end_series(self, assets: Ints) -> None:
         """Of assets whose state turned out unusable: their next row begins a series."""

@@ -38,6 +38,16 @@ GOODBYE_S = 0.3
 ALL_READ = 200
 """Deliveries of one look at the transport from which on more may lie ready."""
 
+DUE_AT_ONCE = 512
+"""Closed intervals from which on their forecasts come first: a backlog sent as long arrays must neither keep one turn
+busy for minutes nor lie in memory as a whole."""
+MOST_WAITING = 4096
+"""Forecasts in the outbox from which on the input waits for a broker that takes them one after the other."""
+PROGRESS_S = 5.0
+"""For so long after an acknowledgement the broker counts as one that takes them."""
+HELD_UNPROTECTED = 1000
+"""Messages that wait here from which on what comes unprotected is let go: no window bounds it."""
+
 
 class LinkHealth(Protocol):
     """What a transport counts of itself."""
@@ -89,6 +99,8 @@ class Gateway:
         self._refused: Changes | None = None
         self._retry_at_s = 0.0
         self._connected = False
+        self._progress_s = float("-inf")
+        self._most_waiting = min(MOST_WAITING, settings.output.max_messages // 2)
         self._drops = dict(journal.outbox.dropped)
         self._health = health
         self._problems: list[str] = []
@@ -112,8 +124,7 @@ class Gateway:
         if self._commit_is_due(arrivals):
             self._commit()
         self._publish()
-        self._vitals.turn()
-        self._feed()
+        self._alive()
         self._show()
 
     def stop(self, within_s: float = 1.5) -> None:
@@ -127,6 +138,10 @@ class Gateway:
         self._wait_for_deliveries(deadline - GOODBYE_S)
         self._transport.close(max(deadline - self._now(), GOODBYE_S))
 
+    def _alive(self) -> None:
+        self._vitals.turn()
+        self._feed()
+
     def _wait_for_deliveries(self, deadline: float) -> None:
         """What the broker acknowledges now need not be published again after the next start."""
         outbox = self._journal.outbox
@@ -139,6 +154,8 @@ class Gateway:
 
     def _wait_s(self) -> float:
         """How long nothing is due by itself."""
+        if self._held and self._refused is None and not self._journal.outbox.blocked and not self._output_lags():
+            return 0.0
         waits = [IDLE_TURN_S]
         if self._refused is not None:
             waits.append(self._retry_at_s - self._now())
@@ -153,26 +170,43 @@ class Gateway:
 
     def _take(self, arrivals: Arrivals) -> None:
         self._delivered += arrivals.delivered
+        if arrivals.delivered:
+            self._progress_s = self._now()
         if arrivals.reset:
             # What was not acknowledged comes again. Tokens of this very look are void or of the new link: kept.
             self._held.clear()
             self._tokens.clear()
             self._journal.outbox.link_lost()
-        self._held += arrivals.deliveries
+            for number in self._delivered:  # it has arrived, though that is not durable yet
+                self._journal.outbox.sent(number)
+        self._hold(arrivals.deliveries)
         if not self._journal.outbox.blocked:
             self._work_off()
         if self._first_waiting_s is None and (self._tokens or self._delivered or self._core.due):
             self._first_waiting_s = self._now()
         self._note_link(arrivals.connected)
 
+    def _hold(self, deliveries: list[Delivery]) -> None:
+        """Messages that are to be worked off."""
+        if self._refused is not None or self._journal.outbox.blocked or len(self._held) >= HELD_UNPROTECTED:
+            protected = [delivery for delivery in deliveries if delivery.token is not None]
+            self._metrics.unprotected_lost.inc(len(deliveries) - len(protected))
+            deliveries = protected
+        self._held += deliveries
+
     def _work_off(self) -> None:
-        while self._held:
+        if self._output_lags():
+            return
+        while self._held and self._core.due < DUE_AT_ONCE:
             delivery = self._held.popleft()
-            if delivery.token is None and self._refused is not None:
-                continue  # no window bounds what comes unprotected
             self._core.take(delivery)
             if delivery.token is not None:
                 self._tokens.append(delivery.token)
+
+    def _output_lags(self) -> bool:
+        """Whether a backlog makes forecasts faster than a broker that takes them can: none need be dropped then."""
+        takes = self._connected and self._now() - self._progress_s < PROGRESS_S
+        return takes and self._journal.outbox.depth > self._most_waiting
 
     def _may_judge_silence(self, arrivals: Arrivals) -> bool:
         """Whether all that was sent has been read: an asset whose messages wait somewhere is not silent."""
@@ -190,16 +224,18 @@ class Gateway:
             return self._now() >= self._retry_at_s
         if self._first_waiting_s is None:
             return False
-        if arrivals.window_full or self._now() - self._first_waiting_s >= self._commit_interval_s:
+        if arrivals.window_full or self._core.due >= DUE_AT_ONCE:
             return True
-        return self._core.due and time.monotonic_ns() - self._core.due_since_ns >= self._forecast_wait_ns
+        if self._now() - self._first_waiting_s >= self._commit_interval_s:
+            return True
+        return self._core.due > 0 and time.monotonic_ns() - self._core.due_since_ns >= self._forecast_wait_ns
 
     def _commit(self) -> None:
         """One transaction, and behind it the acknowledgements; where it fails, all stays as it is for the next try."""
         if self._refused is not None and not self._made_durable(self._refused):
             return
         self._refused = None
-        changes = self._core.changes()
+        changes = self._core.changes(self._alive)
         changes.delivered, self._delivered = self._delivered, []
         if not self._made_durable(changes):
             self._refused = changes

@@ -66,6 +66,10 @@ class GatewayMetrics:
         self.unprotected = add(
             "lstm_edge_messages_unprotected_total", "Messages of QoS 0, which a fault may lose unseen."
         ).child()
+        self.unprotected_lost = add(
+            "lstm_edge_messages_unprotected_lost_total",
+            "Messages of QoS 0 that came while the disk or a full outbox held up the input.",
+        ).child()
         self.out_of_order = add(
             "lstm_edge_readings_out_of_order_total", "Accepted readings older than one accepted before."
         ).child()
@@ -91,6 +95,9 @@ class GatewayMetrics:
     def _add_output(self) -> None:
         add, gauge = self.registry.counter, self.registry.gauge
         self.forecasts = add("lstm_edge_forecasts_total", "Forecasts that were made.").child()
+        self.forecasts_not_finite = add(
+            "lstm_edge_forecasts_not_finite_total", "Answers of the model that are no numbers; they are not sent."
+        ).child()
         self.forecasts_delivered = add(
             "lstm_edge_forecasts_delivered_total", "Forecasts that the broker has acknowledged."
         ).child()

@@ -163,9 +163,9 @@ class Dialer:
             found = f"the broker's certificate is not trusted: {error.verify_message}"
         except OSError as error:
             found = str(error.strerror or error)
-        except ValueError as error:
-            # A host name that IDNA cannot encode is a ValueError (UnicodeError).
-            found = str(error)
+        except Exception as error:
+            # A host name that IDNA cannot encode, for one. A try of which nothing came would be the last.
+            found = str(error) or type(error).__name__
         self._results.put(found)
         if self._abandoned:
             self._discard()

@@ -2,7 +2,8 @@
 
 Whole numbers are exact; nanoseconds lose their last three digits, and a number with decimals is rounded to the nearest
 microsecond, which is the one that was meant wherever a source writes no more than six decimals of a second. Times
-outside of 1970 to 2200 are no times: that is what milliseconds read as seconds look like.
+outside of 1980 to 2200 are no times: beyond lie milliseconds that are read as seconds, before it, in the first weeks of
+1970, seconds that are read as milliseconds and the clocks of machines that were not set.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from toolkit.edge.settings import TimeFormat
 ReadTime = Callable[[object], int | None]
 """From what JSON gave to microseconds, or to None where it is no time."""
 
+EARLIEST_US = 315_532_800_000_000
+"""1980-01-01T00:00:00Z, the first moment that is taken. Seconds read as milliseconds reach it in the year 11968."""
 LATEST_US = 7_258_118_400_000_000
 """2200-01-01T00:00:00Z, the first moment that is too late."""
 
@@ -42,7 +45,7 @@ def iso8601(value: object) -> int | None:
         return None
     passed = moment - (_EPOCH_WITHOUT_ZONE if moment.tzinfo is None else _EPOCH)
     time_us = (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
-    return time_us if 0 <= time_us < LATEST_US else None
+    return time_us if EARLIEST_US <= time_us < LATEST_US else None
 
 
 def _number_reader(multiplied: int, divided: int) -> ReadTime:
@@ -53,6 +56,6 @@ def _number_reader(multiplied: int, divided: int) -> ReadTime:
             time_us = round(value * multiplied / divided)
         else:
             return None
-        return time_us if 0 <= time_us < LATEST_US else None
+        return time_us if EARLIEST_US <= time_us < LATEST_US else None
 
     return read

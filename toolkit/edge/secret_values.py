@@ -36,10 +36,14 @@ def expanded(value: Any, where: str, environment: Mapping[str, str]) -> Any:
         environment: where names are looked up, and where the folder of the credentials is named.
 
     Raises:
-        ConfigError: with the key and the name, never a value: it is in neither place, or cannot be one.
+        ConfigError: with the key and the name, never a value: it is in neither place, or cannot be one; or a text
+            holds a NUL.
     """
     if isinstance(value, str):
-        return _text(value, where, environment) if "$" in value else value
+        text = _text(value, where, environment) if "$" in value else value
+        if "\0" in text:  # no path, name or topic can hold it, and each place would refuse it by another error
+            raise ConfigError(f"{where} holds a NUL", allowed="text without one")
+        return text
     if isinstance(value, dict):
         return {key: expanded(item, f"{where}: {key}", environment) for key, item in value.items()}
     if isinstance(value, list):
