@@ -154,7 +154,7 @@ class Gateway:
 
     def _wait_s(self) -> float:
         """How long nothing is due by itself."""
-        if self._held and self._refused is None and not self._journal.outbox.blocked and not self._output_lags():
+        if self._held and self._refused is None and not self._journal.outbox.blocked and self._room():
             return 0.0
         waits = [IDLE_TURN_S]
         if self._refused is not None:
@@ -195,18 +195,22 @@ class Gateway:
         self._held += deliveries
 
     def _work_off(self) -> None:
-        if self._output_lags():
-            return
-        while self._held and self._core.due < DUE_AT_ONCE:
+        room = self._room()
+        while self._held and self._core.due < room:
             delivery = self._held.popleft()
             self._core.take(delivery)
             if delivery.token is not None:
                 self._tokens.append(delivery.token)
 
-    def _output_lags(self) -> bool:
-        """Whether a backlog makes forecasts faster than a broker that takes them can: none need be dropped then."""
-        takes = self._connected and self._now() - self._progress_s < PROGRESS_S
-        return takes and self._journal.outbox.depth > self._most_waiting
+    def _room(self) -> int:
+        """Intervals that may close before their forecasts are made.
+
+        A backlog makes forecasts faster than a broker takes them. While one does take them, the input waits for it:
+        none need be dropped then. For one that takes none, nothing waits.
+        """
+        if not self._connected or self._now() - self._progress_s >= PROGRESS_S:
+            return DUE_AT_ONCE
+        return max(min(DUE_AT_ONCE, self._most_waiting - self._journal.outbox.depth), 0)
 
     def _may_judge_silence(self, arrivals: Arrivals) -> bool:
         """Whether all that was sent has been read: an asset whose messages wait somewhere is not silent."""
