@@ -338,3 +338,9 @@ def test_a_pipe_is_written_to(tmp_path):
     assert os.read(reader, 10) == b"text"
     os.close(reader)
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_pipe_that_nobody_reads_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="pipe"):
+        atomic_files.write_text(tmp_path / "pipe", "text")

@@ -36,7 +36,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     if _is_stream(path):
         with _as_output_error(path):
-            path.write_bytes(content)
+            # Non-blocking: a pipe that nobody reads would be waited for without end.
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.set_blocking(descriptor, True)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
         return
     partial = _partial_name(path)
     with _as_output_error(path):
