@@ -17,7 +17,7 @@ TORCH_INDEX := $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),$(INDEX))
 # One thread each: the tests run two processes, and torch's threads cost small models more than they gain.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check format clean
+.PHONY: demo test check docs format wheel clean
 
 demo: $(VENV)/.train
 	$(BIN)/lstm-edge demo
@@ -30,10 +30,21 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) docs
+
+# Without the network; a link to nowhere, a docstring that cannot be read: each warning is an error.
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -b html -E -n -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What a gateway installs: the one file in dist/, whose version it names.
+wheel: | $(BIN)/python
+	rm -rf dist
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet $(INDEX) --no-deps --wheel-dir dist .
+	@ls dist/*.whl
 
 clean:
 	rm -rf $(VENV)

@@ -1,6 +1,7 @@
 """`lstm-edge parity`: a bundle, or anybody's file; the tables; what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -28,20 +29,31 @@ def make():
 """
 
 
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a module, its weights, and a file that the toolkit exported from it."""
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a module, its weights, and a file that the toolkit exported from it; no test writes into it."""
     from toolkit.export.foreign import load_module
     from toolkit.export.foreign_graph import foreign_graph
     from toolkit.export.graphs import export_torch_graph
     from toolkit.export.input_spec import parse_tensor
 
-    (tmp_path / "desk_nets.py").write_text(NETS)
-    monkeypatch.chdir(tmp_path)
-    module = load_module("desk_nets:make")
-    torch.save(module.state_dict(), tmp_path / "net.pt")
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "desk_nets.py").write_text(NETS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        module = load_module("desk_nets:make")
+    torch.save(module.state_dict(), folder / "net.pt")
     graph = foreign_graph(module, [parse_tensor("x: float32[batch, sequence, 4]")])
-    (tmp_path / "net.onnx").write_bytes(export_torch_graph(graph).SerializeToString())
+    (folder / "net.onnx").write_bytes(export_torch_graph(graph).SerializeToString())
+    return folder
+
+
+@pytest.fixture
+def desk(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it as the working directory, to be changed."""
+    for name in ("desk_nets.py", "net.pt", "net.onnx"):
+        shutil.copyfile(exported / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

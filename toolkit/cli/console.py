@@ -1,9 +1,11 @@
-"""What commands share in talking to people: extras, JSON output, plain tables."""
+"""What commands share in talking to people: extras, JSON output, what is said and what is kept quiet."""
 
 import importlib.util
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -15,10 +17,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 EXTRAS = {
     "tables": ("polars",),
-    "train": ("torch", "onnx", "onnxscript", "safetensors", "rich", "tomli_w", "polars"),
+    "report": ("matplotlib", "jinja2"),
+    "train": ("torch", "onnx", "onnxscript", "safetensors", "rich", "tomli_w", "polars", "matplotlib", "jinja2"),
     "tensorboard": ("tensorboard",),
     "tune": ("optuna",),
 }
+
+
+_QUIET = "toolkit.quiet"
 
 
 def extra_is_installed(extra: str) -> bool:
@@ -70,17 +76,41 @@ def say(text: str, json_file: str | None = None) -> None:
     click.echo(text, err=json_file == "-")
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Columns aligned with blanks: the first `left` to the left, the others to the right."""
-    lines = [list(header), *(list(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(_aligned(line, widths, left) for line in lines)
+def quiet_option(command: Command) -> Command:
+    """Adds `--quiet`: standard error stays empty unless something is wrong, standard output holds the result."""
+    text = "No progress: the result alone."
+    option = click.option("-q", "--quiet", is_flag=True, expose_value=False, help=text, callback=_keep_quiet)
+    return option(command)
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int], left: int) -> str:
-    cells = (
-        cell.ljust(width) if place < left else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-    )
-    return "  ".join(cells).rstrip()
+def _keep_quiet(context: click.Context, option: click.Parameter, value: bool) -> None:
+    context.meta[_QUIET] = value
+
+
+def is_quiet() -> bool:
+    """Whether the command that runs was given `--quiet`."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_QUIET, False))
+
+
+def tell(text: str) -> None:
+    """A plain line of progress, on standard error; none with `--quiet`."""
+    if not is_quiet():
+        click.echo(text, err=True)
+
+
+def draws(stream: TextIO | None = None) -> bool:
+    """Whether colours and lines that are written over may go to a stream, which is standard error where none is named.
+
+    Not with `--quiet`, not into files and pipes, not where NO_COLOR is set (https://no-color.org) or the terminal says
+    that it is dumb: there progress is plain lines, the same as in a log.
+    """
+    stream = stream or sys.stderr
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain and not is_quiet()
+
+
+def heading(title: str, remark: str) -> None:
+    """The heading of a step of the work; bold on a terminal."""
+    bold = click.style(title, bold=True) if draws(sys.stdout) else title
+    click.echo(f"\n{bold}   ({remark})")

@@ -5,7 +5,7 @@ import importlib.util
 
 import click
 
-VERBS = ("check", "init", "run")
+VERBS = ("check", "init", "run", "forget")
 
 
 class GatewayGroup(click.Group):
@@ -23,7 +23,7 @@ class GatewayGroup(click.Group):
         return command
 
 
-@click.group(cls=GatewayGroup, short_help="Run a bundle on the edge: check, init, run.")
+@click.group(cls=GatewayGroup, short_help="Run a bundle on the edge: check, init, run, forget.")
 def gateway() -> None:
     """Sensor messages in, forecasts out, nothing lost: the process on the edge.
 

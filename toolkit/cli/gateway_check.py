@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from toolkit.cli.console import json_option, say, write_report
+from toolkit.cli.gap_notes import gap_notes
 from toolkit.cli.text_table import table, wrapped
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ def check(bundle: Path, budgets: tuple[str, ...], session_file: Path | None, jso
     from toolkit.errors import CheckFailedError
 
     report = check_readiness(bundle, parse_budgets(budgets), session_file=session_file)
-    say(_sheet(report), json_file)
+    say(readiness_sheet(report), json_file)
     write_report(report, json_file)
     if not report.ready:
         raise CheckFailedError(f"{bundle} is not ready: {'; '.join(report.reasons)}")
 
 
-def _sheet(report: "ReadinessReport") -> str:
+def readiness_sheet(report: "ReadinessReport") -> str:
+    """What a person reads of it."""
     parts = [
         _golden(report.trial),
         _latency(report),
@@ -103,7 +105,8 @@ def _plan(plan: "GatewayPlan | None") -> str:
         f"{plan.interval_s:g} s each ({plan.sampling}{samples}){ahead}{clock}.",
         f"Forecast: {targets or 'no target'}",
     )
-    return "\n".join([*map(wrapped, lines), table(["to be sent", "unit", "features"], rows, left=3)])
+    shown = [*map(wrapped, lines), table(["to be sent", "unit", "features"], rows, left=3)]
+    return "\n".join([*shown, *(wrapped(f"Note: {note}") for note in gap_notes(plan.interpolated))])
 
 
 def _machine(about: "dict[str, object]") -> str:

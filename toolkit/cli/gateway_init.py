@@ -12,6 +12,7 @@ import click
 
 from toolkit import atomic_files
 from toolkit.cli.console import json_option, say, write_report
+from toolkit.cli.gap_notes import gap_notes
 from toolkit.errors import BundleError, OutputError
 
 CONFIG, BROKER_CONFIG = "gateway.toml", "mosquitto.conf"
@@ -58,6 +59,7 @@ def init(
 
     Example: lstm-edge gateway init /opt/pump-station --out /etc/lstm-edge
     """
+    from toolkit.edge.fillings import interpolated_columns
     from toolkit.edge.service_templates import MOSQUITTO_CONF
     from toolkit.edge.templates import gateway_toml, topics_of
     from toolkit.runtime.bundle import load_bundle
@@ -80,7 +82,7 @@ def init(
         str(folder),
         tuple(str(out / name) for name in texts),
         {topic: tuple(column.name for column in columns) for topic, columns in topics_of(manifest.signal).items()},
-        _warnings(folder, config) if service else (),
+        (*gap_notes(interpolated_columns(manifest.signal)), *(_warnings(folder, config) if service else ())),
         _next_commands(out, folder, service=service),
     )
     say(_described(report), json_file)

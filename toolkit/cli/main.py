@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from toolkit import __version__
 from toolkit.cli.interrupts import raise_interrupts, stop_waiting
+from toolkit.cli.versions import show_versions
 from toolkit.errors import ToolkitError
 
 COMMANDS = (
@@ -26,10 +26,12 @@ COMMANDS = (
     "parity",
     "benchmark",
     "compare",
+    "report",
     "tune-session",
     "gateway",
     "inspect",
     "doctor",
+    "completion",
 )
 
 INTERRUPTED = 130
@@ -53,11 +55,19 @@ class CommandGroup(click.Group):
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="lstm-edge")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_versions,
+    help="Show the versions that matter and exit.",
+)
 def lstm_edge() -> None:
     """From a table of sensor readings to a verified ONNX forecaster on an edge gateway.
 
     Exit status: 0 done and within limits; 1 it ran and a check failed; 2 the request was wrong; 130 interrupted.
+    NO_COLOR=1 keeps colours and moving bars away; 'lstm-edge completion' teaches the shell to complete commands.
     """
 
 
