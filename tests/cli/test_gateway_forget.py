@@ -75,6 +75,15 @@ def test_the_list_stays_within_80_columns_and_steers_no_terminal(cli: Cli, confi
     assert "\x1b" not in cli("gateway", "forget", config, record.name).out
 
 
+def test_of_many_that_are_forgotten_some_are_named(cli: Cli, config: Path) -> None:
+    journal, _ = plant.restored(config.parent / "state")
+    journal.commit(Changes(assets={n: plant.record(n) for n in range(25)}))
+    journal.close()
+    result = cli("gateway", "forget", config, *(f"pump-{n}" for n in range(25)))
+    assert " and 5 more, and with them 4 open readings" in " ".join(result.out.split())
+    assert assets_of(config) == []
+
+
 def test_an_empty_journal_is_listed_as_such(cli: Cli, config: Path) -> None:
     cli("gateway", "forget", config, *NAMES)
     assert cli("gateway", "forget", config, "--list").out.startswith("no asset\n\nAssets: 0; journal:")

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from toolkit.edge.journal_assets import KnownAsset
 
 
+NAMED = 20
+"""Forgotten assets whose names are told; the report has all."""
+
+
 @dataclass(frozen=True)
 class JournalAssets:
     """What `--json` says.
@@ -107,10 +111,11 @@ def _list(report: JournalAssets) -> str:
 
 
 def _told(report: JournalAssets) -> str:
-    names = ", ".join(asset.name for asset in report.forgotten)
+    names = ", ".join(asset.name for asset in report.forgotten[:NAMED])
+    more = f" and {len(report.forgotten) - NAMED} more" if len(report.forgotten) > NAMED else ""
     readings = sum(asset.open_readings for asset in report.forgotten)
     lines = (
-        f"Forgotten: {names}, and with them {readings} open readings; their next reading is their first.",
+        f"Forgotten: {names}{more}, and with them {readings} open readings; their next reading is their first.",
         f"Assets left: {len(report.assets)}; journal: {report.journal}",
     )
     return "\n".join(wrapped("".join(mark if mark.isprintable() else "?" for mark in line)) for line in lines)

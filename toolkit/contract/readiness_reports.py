@@ -107,6 +107,7 @@ class GatewayPlan:
         columns: what must be sent.
         targets: what is forecast, with its unit.
         timezone: of the calendar's channels, "" where there are none.
+        interpolated: columns across whose short gaps training drew a line; here a gap of theirs ends the series.
     """
 
     graph: GraphName
@@ -119,6 +120,7 @@ class GatewayPlan:
     columns: tuple[ExpectedColumn, ...]
     targets: dict[str, str]
     timezone: str = ""
+    interpolated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

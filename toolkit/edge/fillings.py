@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from toolkit.contract.frozen import dataclass
 from toolkit.contract.signals import SignalSpec, gap_policy
 from toolkit.edge.changes import Flag
-from toolkit.edge.columns import Column
+from toolkit.edge.columns import Column, columns_of
 from toolkit.edge.settings import ColumnLimits, MissingPolicy, missing_policy
 from toolkit.errors import ConfigError
 from toolkit.signal.features import interval_features
@@ -137,6 +137,15 @@ class Fillings:
         values = np.where(held, last.values, np.where(imputed, self._imputed, values))
         flags = held.any(axis=1) * int(Flag.HELD) + imputed.any(axis=1) * int(Flag.IMPUTED)
         return values, flags
+
+
+def interpolated_columns(signal: SignalSpec) -> tuple[str, ...]:
+    """Names of the columns across whose short gaps training drew a line, and whose series end there on a gateway."""
+    return tuple(
+        column.name
+        for column in columns_of(signal)
+        if any(signal.channels[place].gap.startswith("interpolate") for place in column.channels)
+    )
 
 
 def _policy_of(gap: str, column: Column, limits: Mapping[str, ColumnLimits]) -> MissingPolicy:

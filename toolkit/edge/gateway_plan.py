@@ -6,6 +6,7 @@ from toolkit.contract.graph_io import horizon_of
 from toolkit.contract.readiness_reports import ExpectedColumn, GatewayPlan
 from toolkit.contract.signals import CALENDAR
 from toolkit.edge.columns import columns_of
+from toolkit.edge.fillings import interpolated_columns
 from toolkit.edge.forecaster import Forecaster
 from toolkit.errors import BundleError
 from toolkit.runtime.bundle import Bundle
@@ -41,4 +42,5 @@ def plan_of(bundle: Bundle, session_file: Path | None = None) -> GatewayPlan:
         columns=columns,
         targets=dict(zip(signal.targets, signal.target_units, strict=True)),
         timezone=signal.timezone if any(channel.variable == CALENDAR for channel in signal.channels) else "",
+        interpolated=interpolated_columns(signal),
     )

@@ -14,6 +14,7 @@ from toolkit import atomic_files
 from toolkit.edge.journal_records import SealError
 from toolkit.errors import OutputError, RequestError, ToolkitError
 
+NAME = "journal.sqlite"
 SCHEMA = "gateway/1"
 _VERSION = 1
 _APPLICATION = 0x4C454757  # "LEGW"
@@ -88,7 +89,7 @@ class JournalFile:
     """
 
     def __init__(self, folder: Path, check_limit_s: float = CHECK_LIMIT_S) -> None:
-        self.path = folder / "journal.sqlite"
+        self.path = folder / NAME
         atomic_files.make_folder(folder)
         self._lock: int | None = _locked(folder)
         self._connection: sqlite3.Connection | None = None

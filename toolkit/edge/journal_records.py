@@ -131,6 +131,11 @@ def row_key(asset: int, place: int, kept_rows: int) -> int:
     return (place % kept_rows) << _ASSET_BITS | asset
 
 
+def asset_of(key: int) -> int:
+    """The asset whose row stands under that key."""
+    return key & (1 << _ASSET_BITS) - 1
+
+
 def pack_row(row: Row) -> bytes:
     """A row without its asset, which its key tells."""
     return _ROW.pack(row.place, row.series, row.flags) + row.values
@@ -139,7 +144,7 @@ def pack_row(row: Row) -> bytes:
 def unpack_row(key: int, body: bytes) -> Row:
     """The row under that key."""
     place, series, flags = _ROW.unpack_from(body)
-    return Row(key & (1 << _ASSET_BITS) - 1, place, body[_ROW.size :], flags, series)
+    return Row(asset_of(key), place, body[_ROW.size :], flags, series)
 
 
 def _maybe(number: int) -> int | None:

@@ -6,7 +6,8 @@ sums, and which entries have been handed to the transport.
 An output's key is (asset, interval end, bundle). Two waiting entries never have the same one. Nor does one return
 after it was delivered and removed, though no list of delivered keys is kept: a forecast is made where its asset's
 `open_place` rises past the interval, `open_place` is committed together with the forecast and never falls, and a
-reading of a closed interval is refused as late, so that no interval of an asset closes twice.
+reading of a closed interval is refused as late, so that no interval of an asset closes twice, unless its owner has had
+the asset forgotten in between (`journal_assets`).
 """
 
 import contextlib
