@@ -23,7 +23,7 @@ demo: $(VENV)/.train
 	$(BIN)/lstm-edge demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -45,22 +45,26 @@ def as_graph(module, inputs, outputs=(), states=None):
     return probed(foreign_graph(module, [tensor(text) for text in inputs], outputs, states))
 
 
-def verdict(module, inputs, outputs=(), states=None, grid=GRID):
+BOTH = (0, 1)
+"""Examples that are exported from: the second graph is there to be the same as the first."""
+
+
+def verdict(module, inputs, outputs=(), states=None, grid=GRID, examples=BOTH):
     """On anyone's module; inputs as texts."""
     try:
         graph = as_graph(module, inputs, outputs, states)
     except ModelError as error:
         return Verdict("export", str(error))
-    return verdict_on(graph, grid)
+    return verdict_on(graph, grid, examples=examples)
 
 
-def verdict_on(graph, grid=GRID, samples=None):
+def verdict_on(graph, grid=GRID, samples=None, examples=BOTH):
     """On one graph of a module."""
     try:
-        first, second = (export_torch_graph(graph, sizes=example_sizes(graph, which)) for which in (0, 1))
+        first, *others = (export_torch_graph(graph, sizes=example_sizes(graph, which)) for which in examples)
     except ModelError as error:
         return Verdict("export", str(error))
-    return judged(graph, first, second, grid, samples)
+    return judged(graph, first, *others or (None,), grid, samples)
 
 
 def judged(graph, proto, second=None, grid=GRID, samples=None):

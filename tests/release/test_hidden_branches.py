@@ -53,7 +53,7 @@ BRANCHES = {
 @pytest.mark.parametrize("name", BRANCHES)
 def test_a_branch_on_a_size_is_found_and_told(name):
     then, where, condition = BRANCHES[name]
-    found = verdict(Forecast(then), X)
+    found = verdict(Forecast(then), X, examples=(0,))
     assert found.refused_by == "parity"
     assert "goes another way at" in found.reason
     assert where in found.reason
@@ -187,7 +187,7 @@ WRONG_ON_HARD_INPUTS = {"logsigmoid", "logaddexp", "atan2"}
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_operators_are_right_on_hard_inputs_or_refused(name):
-    found = verdict(Forecast(OPERATORS[name]), X, grid=HARD_GRID)
+    found = verdict(Forecast(OPERATORS[name]), X, grid=HARD_GRID, examples=(0,))
     assert found.passed is (name not in WRONG_ON_HARD_INPUTS)
     assert all(case.passed for case in found.report.cases if case.input in ("normal", "walk"))
 
