@@ -43,7 +43,7 @@ def test_a_beginning_is_completed_and_so_are_options_values_and_verbs() -> None:
     assert asked("bash", "lstm-edge ben", "1") == ["benchmark"]
     assert asked("bash", "lstm-edge benchmark --sce", "2") == ["--scenario"]
     assert "stream" in asked("bash", "lstm-edge benchmark --scenario ", "3")
-    assert asked("bash", "lstm-edge gateway ", "2") == ["check", "init", "run"]
+    assert asked("bash", "lstm-edge gateway ", "2") == ["check", "init", "run", "forget"]
     assert asked("zsh", "lstm-edge completion ", "2") == ["bash", "zsh", "fish"]
 
 

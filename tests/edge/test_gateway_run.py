@@ -109,7 +109,9 @@ def test_it_is_ready_without_a_broker_and_forecasts_once_there_is_one(gateway):
 def test_killed_and_started_again_it_loses_nothing(gateway):
     gateway.start().wait_for("READY=1")
     messages = plant(2, WARM_UP + 8)
-    with Peer(gateway.broker.port, "forecast/#") as peer:
+    with Peer(gateway.broker.port, "forecast/#", "gateway/status") as peer:
+        # A broker keeps nothing for a session that it has never seen.
+        wait_until(lambda: b"online" in [payload for _, payload, _ in peer.heard], 30)
         third = len(messages) // 3
         for part in range(3):
             for topic, payload in messages[part * third : (part + 1) * third]:
@@ -117,7 +119,7 @@ def test_killed_and_started_again_it_loses_nothing(gateway):
             if part < 2:
                 gateway.end(signal.SIGKILL)
                 gateway.start().wait_for("READY=1")
-        wait_until(lambda: len(edge_gateway.by_key(payload for _, payload, _ in peer.heard)) == 18, 60)
+        wait_until(lambda: len(edge_gateway.by_key(p for topic, p, _ in peer.heard if "forecast" in topic)) == 18, 60)
     assert any("nothing is lost" in line["message"] for line in gateway.logged())
 
 
@@ -127,7 +129,8 @@ def test_a_reload_takes_limits_and_the_log_level_alone(gateway):
     gateway.process.send_signal(signal.SIGHUP)
     gateway.wait_for("RELOADING=1")
     gateway.wait_for("READY=1")
-    with Peer(gateway.broker.port) as peer:
+    with Peer(gateway.broker.port, "gateway/status") as peer:
+        wait_until(lambda: b"online" in [payload for _, payload, _ in peer.heard], 30)
         for topic, payload in plant(1, 2):
             peer.publish(topic, payload)
         wait_until(lambda: 'outcome="out_of_limits"} 5' in gateway.get("/metrics"), 30)

@@ -29,7 +29,17 @@ SMALL = {
 RUNS_LONG = {("gateway", "run"), ("simulate", "--mqtt"), ("demo",)}
 """Held against the options that there are: they end by a signal, or take a minute. The examples run the gateway."""
 
-SHELL = {"mosquitto", "mosquitto_sub", "curl", "kill", "python3", "sudo", "systemctl", "/opt/lstm-edge/bin/pip"}
+SHELL = {
+    "export",
+    "mosquitto",
+    "mosquitto_sub",
+    "curl",
+    "kill",
+    "python3",
+    "sudo",
+    "systemctl",
+    "/opt/lstm-edge/bin/pip",
+}
 """Programs that are not ours."""
 
 PLACES = {"/opt/bundles/pump-station": "exported/pump-station", "/etc/lstm-edge": "etc"}
