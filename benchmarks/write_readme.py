@@ -194,6 +194,72 @@ def defaults_table() -> str:
     return table(["MSE, standardised", *data], lines)
 
 
+LOADS = ("gateway-load", "gateway-load-6000", "gateway-latency", "gateway-together")
+
+
+def gateway_load_table() -> str:
+    rows = []
+    for name in LOADS:
+        of = result(name)["figures"]
+        asked, gateway, latency = of["load"], of["gateway"], of["latency_ms"]
+        rows.append(
+            [
+                f"{asked['rate']:,.0f}{', all of a moment at once' if asked['together'] else ''}",
+                f"{asked['seconds']:.0f} s, {'held' if of['held'] else '**not held**'}",
+                f"{100 * gateway['cpu_share']:.0f} % of a core, {gateway['cpu_us_per_message']:.0f} us each",
+                f"{of['forecasts']['came']:,} of {of['forecasts']['expected']:,}",
+                *(f"{latency[rank]:.0f}" for rank in ("p50", "p99")),
+                f"{gateway['rss_mb_last']:.0f} MB ({gateway['rss_mb_per_hour']:+.0f} MB an hour)",
+            ]
+        )
+    header = ["messages a second", "for", "gateway's CPU", "forecasts", "p50 ms", "p99 ms", "resident"]
+    return table(header, rows) + f"\n{machine('gateway-load')}\n"
+
+
+def gateway_faults_table() -> str:
+    told = {
+        "kill": "kill -9 of the gateway under load",
+        "broker": "kill -9 of the broker",
+        "link": "link cut",
+        "disk": "disk full",
+        "clock": "clock stepped an hour, both ways",
+    }
+    rows = []
+    for kind, of in result("gateway-faults")["figures"].items():
+        samples, forecasts = of["samples"], of["forecasts"]
+        rows.append(
+            [
+                f"{told[kind]}, {of['faults']} times",
+                f"{samples['sent']:,}",
+                f"{forecasts['expected']:,}",
+                *(forecasts[fault] for fault in ("lost", "duplicates", "other_values")),
+                forecasts["repeated"],
+            ]
+        )
+    header = ["fault", "samples", "forecasts", "lost", "doubled", "other values", "sent again, equal"]
+    return table(header, rows) + f"\n{machine('gateway-faults')}\n"
+
+
+def gateway_rest_table() -> str:
+    fuzz, foot = result("gateway-fuzz")["figures"], result("gateway-footprint")["figures"]
+    idle, ready = foot["at_10_messages_per_s"], foot["ready_s"]
+    parts = (fuzz["payloads"], fuzz["manifests"], fuzz["bundles"])
+    tried = ", ".join(
+        f"{of['tried']:,} {name}" for name, of in zip(("payloads", "manifests", "bundles"), parts, strict=True)
+    )
+    rows = [
+        [f"crashes on fuzzed input: {tried}", sum(of["crashes"] for of in parts), "0"],
+        ["taken of it that should not have been", sum(of["wrong_accepts"] for of in parts), "0"],
+        ["distributions, itself included", len(foot["distributions"]), "at most 8"],
+        ["ready, first start with its trial", f"{ready['first']:.2f} s", "under 1 s"],
+        ["ready, later starts", f"{ready['median']:.2f} s", "under 1 s"],
+        ["CPU at 10 messages a second", f"{100 * idle['cpu_share']:.2f} % of a core", "below 2 %"],
+        ["written a day at 10 messages a second", f"{idle['gb_per_day']:.2f} GB", "at most 5 GB"],
+        ["end in order", f"{idle['graceful_stop_s']:.2f} s", "within 2 s"],
+    ]
+    return table(["what", "measured", "must"], rows) + f"\n{machine('gateway-footprint')}\n"
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "runtime-speed": speed_table,
     "bulk": bulk_table,
@@ -205,6 +271,9 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "features": features_table,
     "accuracy": accuracy_table,
     "defaults": defaults_table,
+    "gateway-load": gateway_load_table,
+    "gateway-faults": gateway_faults_table,
+    "gateway-rest": gateway_rest_table,
 }
 
 
