@@ -18,6 +18,8 @@ GRAPH = "model.onnx"
 def main(bundle: Path, repository: Path) -> list[Path]:
     """Writes `NAME/config.pbtxt` and `NAME/1/model.onnx` for each preferred graph; gives the models' folders."""
     loaded = load_bundle(bundle)
+    if Path(loaded.manifest.name).name != loaded.manifest.name or loaded.manifest.name in ("", ".."):
+        raise SystemExit(f"{loaded.manifest.name!r} is no name of a folder; fix: export the bundle again")
     models = []
     for entry in loaded.manifest.graphs:
         if not entry.preferred:

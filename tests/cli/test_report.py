@@ -43,3 +43,24 @@ def test_errors_are_one_line(cli: Cli, tmp_path: Path) -> None:
     assert "cannot write" in one_line(cli("report", file, "--out", tmp_path / "no" / "page.html"))
     assert "one of its sources" in one_line(cli("report", file, "--out", file))
     assert "Missing argument" in one_line(cli("report"))
+
+
+OF_COMMANDS = {
+    "data": "train",
+    "training": "train",
+    "class-training": "train",
+    "evaluation": "evaluate",
+    "class-evaluation": "evaluate",
+    "parity": "parity",
+    "latency": "benchmark",
+    "profile": "--profile",
+    "comparison": "compare",
+    "readiness": "gateway check",
+}
+
+
+def test_the_help_names_the_commands_whose_reports_can_be_shown(cli: Cli) -> None:
+    assert set(OF_COMMANDS) == set(sources.REPORTS)
+    told = " ".join(cli("report", "--help").out.split())
+    assert [command for command in OF_COMMANDS.values() if command not in told] == []
+    assert "of any command" not in told

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -62,6 +63,18 @@ def test_the_repository_for_triton_holds_each_graph_and_its_configuration(exampl
         assert f'name: "{model.name}"' in (model / "config.pbtxt").read_text()
         assert 'default_model_filename: "model.onnx"' in (model / "config.pbtxt").read_text()
         assert (model / "1" / "model.onnx").read_bytes() == (bundle / f"{graph}.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", ""])
+def test_a_bundle_whose_name_leads_out_of_the_repository_is_refused(
+    name: str, example, root: Path, tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(root / "exported" / "pump-station", tmp_path / "bundle"))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps({**manifest, "name": name}))
+    with pytest.raises(SystemExit, match="is no name of a folder"):
+        example("triton_repository").main(bundle, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
 
 
 def test_the_gateway_forecasts_what_the_plant_sends(example, root: Path) -> None:

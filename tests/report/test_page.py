@@ -1,5 +1,6 @@
 """The page as a browser is given it: whole, by itself, readable without seeing it, and unbroken by any name."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import report_sources as sources
 
 from toolkit.report.document import SECTIONS, report_html
+from toolkit.report.provenance import without_folders
 from toolkit.report.sources import read_sources
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -237,3 +239,62 @@ def test_the_worst_case_of_a_size_is_the_one_whose_answer_was_not_finite(tmp_pat
     cases = (sources.case(), sources.case(error=float("nan"), passed=False), sources.case())
     html = made(*sources.write(tmp_path, parity=sources.parity_report(passed=False, cases=cases)))
     assert ">over</text>" in html
+
+
+@pytest.mark.parametrize(
+    ("setting", "shown"),
+    [
+        ('file = "/home/somebody/plant.csv"', 'file = "plant.csv"'),
+        ('file = [\n    "/home/somebody/a.csv",\n    "/home/somebody/[b].csv",\n]', '"a.csv",\n    "[b].csv",\n]'),
+        ('file = "C:\\\\somebody\\\\new.csv"', 'file = "new.csv"'),
+        ('file = "/home/some\\"body/plant.csv"', 'file = "plant.csv"'),
+        ("file = 'C:\\somebody\\new.csv'", "file = 'new.csv'"),
+    ],
+)
+def test_no_folder_of_a_table_is_shown_however_it_is_written(setting: str, shown: str) -> None:
+    told = without_folders(f'[data]\n{setting}\nasset = "a/b"\n')
+    assert shown in told
+    assert "body" not in told
+    assert 'asset = "a/b"' in told
+
+
+def test_a_bundle_of_somebody_elses_module_is_told_with_the_command_that_makes_it(tmp_path: Path, root: Path) -> None:
+    bundle = sources.copy_bundle(root, tmp_path / "bundle")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    for module, shown in (("nets:make", "nets:make"), ("Net\nrm -rf", "PACKAGE.MODULE:FACTORY")):
+        changed = {**manifest, "model": None, "accuracy": {}, "provenance": {"module": module}}
+        (bundle / "manifest.json").write_text(json.dumps(changed))
+        html = made(bundle, *sources.write(tmp_path, parity=sources.parity_report()))
+        assert f"lstm-edge export --module {shown} --weights FILE --input &#39;x: float32[batch" in html
+        assert f"--module {shown} --json parity.json" in html
+        assert "lstm-edge export runs" not in html
+        assert "rm -rf" not in html
+
+
+def test_charts_of_graphs_whose_names_begin_alike_have_ids_of_their_own(tmp_path: Path) -> None:
+    rows = [sources.row(graph=f"windowed-{name}", batch=batch) for name in "abc" for batch in (1, 8)]
+    html = made(*sources.write(tmp_path, latency=sources.latency_report(rows=tuple(rows))))
+    ids = re.findall(r' id="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+
+
+def test_a_file_of_many_graphs_makes_a_page_of_a_few(tmp_path: Path) -> None:
+    cases = tuple(sources.case(graph=f"graph-{place}") for place in range(100))
+    rows = tuple(sources.row(graph=f"graph-{place}", batch=batch) for place in range(100) for batch in (1, 8))
+    files = sources.write(
+        tmp_path, parity=sources.parity_report(cases=cases), latency=sources.latency_report(rows=rows)
+    )
+    assert made(*files).count("<figure>") < 50
+
+
+def test_resident_memory_is_not_called_the_peak(tmp_path: Path) -> None:
+    rows = (sources.row(rss_mb=77.0, peak_rss_mb=None),)
+    html = made(*sources.write(tmp_path, latency=sources.latency_report(rows=rows, cold=())))
+    header = re.findall(r"<th[^>]*>([^<]*)</th>", html[html.index("Every row, with") :])
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", html[html.index("Every row, with") :])
+    assert dict(zip(header, cells, strict=False))["peak MB"] == "-"
+
+
+def test_a_row_that_is_too_noisy_is_told_to_those_who_do_not_see_it(tmp_path: Path) -> None:
+    html = made(*sources.write(tmp_path, latency=sources.latency_report(rows=(sources.row(noisy="too noisy"),))))
+    assert "Some of these times are too noisy to tell." in html

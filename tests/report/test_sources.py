@@ -144,6 +144,22 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, root: Path) -> None:
     assert "is not JSON" in refused(bundle)
 
 
+@pytest.mark.parametrize("accuracy", ['{"verdict": NaN}', '{"verdict": 1e999}', '{"x": ' + "[" * 600 + "]" * 600 + "}"])
+def test_what_json_or_python_cannot_hold_in_a_free_part_of_a_manifest_is_refused(
+    accuracy: str, tmp_path: Path, root: Path
+) -> None:
+    bundle = sources.copy_bundle(root, tmp_path / "bundle")
+    text = json.dumps({**json.loads((bundle / "manifest.json").read_text()), "accuracy": "HERE"})
+    (bundle / "manifest.json").write_text(text.replace('"HERE"', accuracy))
+    assert "is not JSON" in refused(bundle)
+
+
+def test_tables_too_deep_within_each_other_are_refused(tmp_path: Path) -> None:
+    (file,) = sources.write(tmp_path, parity=sources.parity_report(environment={"x": "HERE"}))
+    file.write_text(file.read_text().replace('"HERE"', "[" * 600 + "]" * 600))
+    assert "too deep" in refused(file)
+
+
 def test_curves_of_another_length_than_their_times_are_refused(tmp_path: Path) -> None:
     short = sources.example(truth=(1.0,))
     (file,) = sources.write(tmp_path, evaluation=sources.evaluation_report(examples=(short,)))

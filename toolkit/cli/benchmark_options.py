@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from toolkit import atomic_files
 from toolkit.cli.console import extra_is_installed
+from toolkit.cli.output_places import check_output
 from toolkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def check_places(options: Mapping[str, Any]) -> None:
         _check_profiled(options)
     for place in (options["samples"], options["picture"]):
         if place is not None:
-            atomic_files.check_file_place(place)
+            check_output(place)
 
 
 def _check_profiled(options: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from toolkit import atomic_files
+from toolkit.cli.output_places import check_output
 from toolkit.contract.reports import report_to_json
 from toolkit.errors import MissingExtraError
 
@@ -59,7 +60,7 @@ def json_option(command: Command) -> Command:
 def _checked_place(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     """Refuses, before any work is done, a place that the report could not be written to."""
     if value not in (None, "-"):
-        atomic_files.check_file_place(Path(str(value)))
+        check_output(Path(str(value)))
     return value
 
 

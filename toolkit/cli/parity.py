@@ -8,6 +8,7 @@ import click
 
 from toolkit import atomic_files
 from toolkit.cli.console import json_option, quiet_option, require_extra, say, write_report
+from toolkit.cli.output_places import check_output
 from toolkit.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def parity(bundle: Path | None, *, picture: Path | None, json_file: str | None, 
 
     _check_source(bundle, options)
     if picture is not None:
-        atomic_files.check_file_place(picture)
+        check_output(picture)
     loaded = None if bundle is None else load_bundle(bundle)
     with CountedProgress("comparing", "comparisons") as progress:
         options["on_case"] = progress.on_case

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from toolkit import atomic_files
 from toolkit.cli.console import require_extra
+from toolkit.cli.output_places import check_output
 
 
 @click.command(short_help="One HTML page of a run, a bundle and JSON reports.")
@@ -20,11 +20,12 @@ from toolkit.cli.console import require_extra
 )
 @click.option("--open", "open_page", is_flag=True, help="Show it in the browser.")
 def report(sources: tuple[Path, ...], out: Path, open_page: bool) -> None:
-    """Make one HTML page out of every SOURCE: a run folder, a bundle folder, JSON reports of any command.
+    """Make one HTML page out of every SOURCE: a run folder, a bundle folder, JSON reports.
 
-    The page needs nothing else: it asks for nothing from anywhere, prints well and follows the reader's light or dark
-    screen. What no source holds is told in a line, with the command that makes it. Two reports of one kind are shown
-    one after the other under their files' names.
+    Reports are those of train, evaluate, parity, benchmark (with --profile too), compare and gateway check. The page
+    needs nothing else: it asks for nothing from anywhere, prints well and follows the reader's light or dark screen.
+    What no source holds is told in a line, with the command that makes it. Two reports of one kind are shown one after
+    the other under their files' names.
 
     \b
     Example: lstm-edge report runs/demo exported/demo runs/demo/*.json
@@ -33,7 +34,7 @@ def report(sources: tuple[Path, ...], out: Path, open_page: bool) -> None:
     require_extra("report", "report")
     from toolkit.report.document import write_page
 
-    atomic_files.check_file_place(out)
+    check_output(out)
     write_page(sources, out)
     click.echo(f"Report: {out}")
     if open_page:

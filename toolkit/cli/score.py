@@ -7,6 +7,7 @@ import click
 
 from toolkit.cli.console import quiet_option, require_extra
 from toolkit.cli.data_options import one_or_several, reading_settings
+from toolkit.cli.output_places import check_output
 from toolkit.cli.work_progress import ScoringProgress
 
 
@@ -37,6 +38,7 @@ def score(
     Example: lstm-edge score exported/plant --data new.csv --timestamp timestamp --asset asset --out forecasts.parquet
     """
     require_extra("tables", "score")
+    check_output(options["out"])
     from toolkit.errors import ConfigError
     from toolkit.scoring import ScoreRequest, score_table
 

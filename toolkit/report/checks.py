@@ -1,10 +1,12 @@
-"""What a report must hold true for its charts to be drawn: curves as long as their times, times on a calendar."""
+"""What a report must hold true to be shown: curves as long as their times, times on a calendar, one verdict."""
 
 from collections.abc import Sequence
 
 from toolkit.contract.class_reports import ClassEvaluationReport, ClassScores, ClassTrainingReport
 from toolkit.contract.latency_reports import LatencyReport
+from toolkit.contract.parity_reports import ParityReport
 from toolkit.contract.picture_reports import ChannelTrace, DataReport, ForecastExample
+from toolkit.contract.readiness_reports import ReadinessReport
 from toolkit.contract.reports import EvaluationReport
 from toolkit.errors import ReportError
 from toolkit.report.figures import EARLIEST_S, LATEST_S
@@ -15,7 +17,7 @@ MOST_CLASSES = 100
 
 
 def check_report(report: object, where: str) -> None:
-    """Refuses what cannot be drawn.
+    """Refuses what cannot be drawn, and what says of itself both that it passed and that it did not.
 
     Raises:
         ReportError: with the place, what stands there and what is allowed.
@@ -32,6 +34,21 @@ def check_report(report: object, where: str) -> None:
     elif isinstance(report, LatencyReport):
         for place, crossover in enumerate(report.crossovers):
             _same(f"{where}: crossovers[{place}]: ratios", len(crossover.ratios), len(crossover.batches))
+    elif isinstance(report, (ParityReport, ReadinessReport)):
+        _check_passed(report, where)
+
+
+def _check_passed(report: ParityReport | ReadinessReport, where: str) -> None:
+    """What says that it passed holds nothing that did not."""
+    if isinstance(report, ParityReport):
+        failed = max(report.summary.failed, sum(not case.passed for case in report.cases))
+        if report.passed and failed:
+            raise ReportError(f"{where} contradicts itself", got=f"passed, with {failed} cases that failed")
+    elif report.ready:
+        broken = [budget.name for budget in report.budgets if not budget.kept]
+        against = [*report.reasons, *broken, *([] if report.trial.outcome == "passed" else [report.trial.outcome])]
+        if against:
+            raise ReportError(f"{where} contradicts itself", got=f"ready, with {against[0]:.60}")
 
 
 def _check_data(report: DataReport, where: str) -> None:

@@ -40,6 +40,8 @@ def decoded(kind: type[T], value: object, where: str) -> T:
         raise
     except RequestError as error:  # a signal or a model that contradicts itself
         raise ReportError(f"{where}: {error}") from error
+    except RecursionError as error:
+        raise ReportError(f"{where}: one list or table within the other, too deep to be followed") from error
 
 
 def clean_text(text: str) -> str:

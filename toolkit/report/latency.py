@@ -88,7 +88,7 @@ def _row_table(rows: Sequence[LatencyRow]) -> Table:
             *(request_name(row), contender_name(row), with_interval(row.p50_ms, row.intervals_ms.get("p50"))),
             *(number(row.p90_ms, 3), with_interval(row.p99_ms, row.intervals_ms.get("p99")), number(row.p999_ms, 3)),
             *(number(row.max_ms, 3), number(row.throughput_per_s, 3), number(row.cpu_s_per_1000, 3)),
-            *(number(row.peak_rss_mb or row.rss_mb, 3), with_interval(row.ratio_to_torch, row.ratio_interval)),
+            *(number(row.peak_rss_mb, 3), with_interval(row.ratio_to_torch, row.ratio_interval)),
         )
         for row in rows
     ]

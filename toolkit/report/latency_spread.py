@@ -12,6 +12,7 @@ from toolkit.report.page import Chart, table
 
 MOST_CONTENDERS = 16
 MOST_ROUNDS = 200
+MOST_GRAPHS = 8
 PLAIN = ("predict", "advance", "")
 LEGEND = (("c1", "rounds, their middle half"), ("c2", "median"), ("c3", "90th percentile"), ("c4", "99th percentile"))
 
@@ -50,8 +51,9 @@ def spread_chart(rows: Sequence[LatencyRow], key: str) -> Chart:
         name_axes(axes, "ms a call, logarithmic")
 
     best = min(shown, key=lambda row: row.p50_ms or 0.0)
-    told = f"{what}: {contender_name(best)} is the fastest, {number(best.p50_ms, 3)} ms at the median"
-    told += f" and {number(best.p99_ms, 3)} ms at the 99th percentile."
+    told = f"{what}: {contender_name(best)} has the smallest median, {number(best.p50_ms, 3)} ms, "
+    told += f"and {number(best.p99_ms, 3)} ms at the 99th percentile."
+    told += " Some of these times are too noisy to tell." if any(row.noisy for row in shown) else ""
     cells = [
         (
             *(contender_name(row), f"{row.count:,}", with_interval(row.p50_ms, row.intervals_ms.get("p50"))),
@@ -99,13 +101,13 @@ def _middle_half(row: LatencyRow) -> str:
 def size_charts(rows: Sequence[LatencyRow], key: str) -> Iterator[Chart]:
     """Medians by batch and by sequence, for each graph that was asked at several of them."""
     timed = [row for row in rows if row.rate_hz is None and row.batch > 0 and row.sequence > 0]
-    for graph in dict.fromkeys(row.graph for row in timed):
+    for place, graph in enumerate(list(dict.fromkeys(row.graph for row in timed))[:MOST_GRAPHS]):
         own = [row for row in timed if row.graph == graph]
         for axis, other in (("batch", "sequence"), ("sequence", "batch")):
             fixed = _widest(own, axis, other)
             chosen = [row for row in own if getattr(row, other) == fixed]
             if len({getattr(row, axis) for row in chosen}) > 1:
-                yield _size_chart(chosen, axis, f"{other} {fixed}", f"{key}-{short(graph, 9).encode().hex()}-{axis}")
+                yield _size_chart(chosen, axis, f"{other} {fixed}", f"{key}-graph{place}-{axis}")
 
 
 def _widest(rows: Sequence[LatencyRow], axis: str, other: str) -> int:

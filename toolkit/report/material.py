@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from toolkit.contract.class_reports import ClassEvaluationReport, ClassTrainingReport
+from toolkit.contract.class_reports import ClassEvaluationReport, ClassScores, ClassTrainingReport
 from toolkit.contract.comparison_reports import ComparisonReport
 from toolkit.contract.latency_reports import LatencyReport
 from toolkit.contract.manifest import BundleManifest
@@ -90,6 +90,17 @@ class RecordedAccuracy:
     per_target: dict[str, Errors]
     baselines: dict[str, Scores]
     verdict: str = ""
+    streaming: Scores | None = None
+
+
+@dataclass(frozen=True)
+class RecordedClassAccuracy:
+    """The same of a classifier."""
+
+    classes: tuple[str, ...]
+    model: ClassScores
+    baselines: dict[str, ClassScores]
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,11 +111,18 @@ class BundleSource:
         manifest: its contents.
         digest: SHA-256 of its bytes.
         accuracy: what it says of the errors; None where that is nothing or of another form.
+        class_accuracy: the same of a classifier.
     """
 
     manifest: BundleManifest
     digest: str
     accuracy: RecordedAccuracy | None = None
+    class_accuracy: RecordedClassAccuracy | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it was made from a module of somebody's own and not from a run."""
+        return self.manifest.model is None
 
 
 @dataclass(frozen=True)

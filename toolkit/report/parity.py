@@ -12,11 +12,13 @@ from toolkit.report.figures import counted, listed, number, percent, short
 from toolkit.report.heat import Cell, paint_heat
 from toolkit.report.material import Material, label
 from toolkit.report.page import Block, Chart, Charts, Facts, Heading, Missing, Section, Table, Words, table
-from toolkit.report.verdict import PARITY_COMMAND
+from toolkit.report.verdict import parity_command
 
 MOST_SIZES = 12
 """Columns of a heat map whose cells still have room for their numbers; larger grids are shown by their worst."""
 MOST_POINTS = 2000
+MOST_GRAPHS = 8
+"""With charts of their own: a bundle has two, and a file may say what it likes."""
 SMALLEST = 1e-12
 """Where an error of 0 stands on a logarithmic axis."""
 
@@ -33,7 +35,7 @@ def parity_section(material: Material) -> Section:
         pairs = tuple((short(str(key).replace("_", " "), 40), short(str(value), 40)) for key, value in told.items())
         blocks += [Words("What export recorded in the bundle:"), Facts(pairs)] if pairs else []
         blocks.append(
-            Missing("the error by batch and sequence, beside torch's own, and along a stream", PARITY_COMMAND)
+            Missing("the error by batch and sequence, beside torch's own, and along a stream", parity_command(material))
         )
     return Section("parity", "Parity", tuple(blocks))
 
@@ -46,10 +48,12 @@ def _blocks(report: ParityReport, key: str) -> Iterator[Block]:
         f"torch float32's own error{', in ' + report.unit if report.unit else ''}."
     )
     graphs = list(dict.fromkeys(case.graph for case in report.cases))
-    charts = [_heat_chart(report.cases, graph, f"{key}-heat{place}") for place, graph in enumerate(graphs)]
+    shown = enumerate(graphs[:MOST_GRAPHS])
+    charts = [_heat_chart(report.cases, graph, f"{key}-heat{place}") for place, graph in shown]
     if report.cases:
         charts.append(_error_chart(report, f"{key}-errors"))
-    charts += [drawn for place, _ in enumerate(report.profiles) for drawn in _profile_charts(report, place, key)]
+    profiled = range(min(len(report.profiles), MOST_GRAPHS))
+    charts += [drawn for place in profiled for drawn in _profile_charts(report, place, key)]
     yield Charts(tuple(charts))
     yield from _tables(report)
     yield from (Words(f"Note: {note}.") for note in report.notes)
@@ -135,7 +139,7 @@ def _sizes(worst: dict[tuple[int, int], ParityCase], axis: int) -> list[int]:
 
 
 def _error_chart(report: ParityReport, key: str) -> Chart:
-    graphs = list(dict.fromkeys(case.graph for case in report.cases))
+    graphs = list(dict.fromkeys(case.graph for case in report.cases))[:MOST_GRAPHS]
     cases = [case for case in report.cases if math.isfinite(case.torch_error) and math.isfinite(case.ort_error)]
     cases = sorted(cases, key=lambda case: -_badness(case))[:MOST_POINTS]
 

@@ -5,13 +5,17 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from toolkit.contract.graph_io import TensorSpec
 from toolkit.report.figures import counted, short
-from toolkit.report.material import Material
+from toolkit.report.material import BundleSource, Material
 from toolkit.report.page import Block, Facts, Missing, Section, Text, table
 from toolkit.report.verdict import TRAIN_COMMAND
 
-_PLACE = re.compile(r"^(\s*files?\s*=.*)$", re.MULTILINE)
-_FOLDERS = re.compile(r'"[^"\n]*[/\\]([^"/\\\n]+)"')
+_STRING = r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_NAME = re.compile(_STRING)
+_PLACE = re.compile(rf"""^[ \t]*files?[ \t]*=[ \t]*(?:{_STRING}|\[(?:{_STRING}|[^\]"'])*\])""", re.MULTILINE)
+"""The setting that names the table: one file, or a list of several, which TOML lets stand on many lines."""
+_FOLDER = re.compile(r"^.*(?:/|\\\\)")
 
 
 def provenance_section(material: Material) -> Section:
@@ -31,7 +35,14 @@ def provenance_section(material: Material) -> Section:
 
 def without_folders(config_toml: str) -> str:
     """The configuration with names of files alone: a report is passed on, and a folder may name a person."""
-    return _PLACE.sub(lambda line: _FOLDERS.sub(r'"\1"', line[1]), config_toml)
+    return _PLACE.sub(lambda setting: _NAME.sub(_without_folder, setting[0]), config_toml)
+
+
+def _without_folder(name: "re.Match[str]") -> str:
+    quote, path = name[0][0], name[0][1:-1]
+    # Between single quotes TOML has no escapes: a backslash is one.
+    rest = _FOLDER.sub("", path, count=1) if quote == '"' else re.split(r"[/\\]", path)[-1]
+    return f"{quote}{rest}{quote}"
 
 
 def _facts(material: Material) -> Iterator[tuple[str, str]]:
@@ -92,11 +103,11 @@ def _commands(material: Material) -> Iterator[str]:
         yield f"lstm-edge train config.toml --run {shlex.quote('runs/' + material.run.facts.name)}"
     bundle = shlex.quote("exported/" + (material.bundle.manifest.name if material.bundle else material.name))
     if material.bundle is not None:
-        run = material.bundle.manifest.provenance.get("run")
-        name = run if isinstance(run, str) else material.bundle.manifest.name
-        yield f"lstm-edge export {shlex.quote('runs/' + short(name, 80))} --out {bundle}"
+        yield _export_command(material.bundle, bundle)
+    foreign = material.bundle is not None and material.bundle.is_foreign
+    module = f" --module {_module(material.bundle)}" if material.bundle is not None and foreign else ""
     for kind, line in (
-        (material.parity, f"lstm-edge parity {bundle} --json parity.json"),
+        (material.parity, f"lstm-edge parity {bundle}{module} --json parity.json"),
         (material.latency, f"lstm-edge benchmark {bundle} --json latency.json"),
         (material.profiles, f"lstm-edge benchmark {bundle} --profile --json profile.json"),
         (material.comparisons, "lstm-edge compare before.json after.json --json comparison.json"),
@@ -105,3 +116,28 @@ def _commands(material: Material) -> Iterator[str]:
         if kind:
             yield line
     yield "lstm-edge report RUN BUNDLE *.json"
+
+
+def _export_command(source: BundleSource, bundle: str) -> str:
+    manifest = source.manifest
+    if not source.is_foreign:
+        run = manifest.provenance.get("run")
+        name = run if isinstance(run, str) else manifest.name
+        return f"lstm-edge export {shlex.quote('runs/' + short(name, 80))} --out {bundle}"
+    entry = manifest.graphs[0]
+    options = [f"--input {shlex.quote(_spec(tensor))}" for tensor in entry.inputs]
+    if entry.states:
+        options += [f"--output {shlex.quote(tensor.name)}" for tensor in entry.outputs]
+        options += [f"--state {shlex.quote(f'{first}={then}')}" for first, then in entry.states.items()]
+    options += ["--signal FILE"] if manifest.signal is not None else []
+    return f"lstm-edge export --module {_module(source)} --weights FILE {' '.join(options)} --out {bundle}"
+
+
+def _module(source: BundleSource) -> str:
+    """What builds it, as far as the manifest says: one that was exported in Python is known by its class alone."""
+    known = source.manifest.provenance.get("module")
+    return shlex.quote(short(known, 200)) if isinstance(known, str) and ":" in known else "PACKAGE.MODULE:FACTORY"
+
+
+def _spec(tensor: TensorSpec) -> str:
+    return f"{tensor.name}: float32[{', '.join(map(str, tensor.axes))}]"

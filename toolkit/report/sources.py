@@ -8,7 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from toolkit.contract.class_reports import ClassEvaluationReport, ClassTrainingReport
 from toolkit.contract.comparison_reports import ComparisonReport
@@ -22,7 +22,18 @@ from toolkit.contract.reports import EvaluationReport, TrainingReport
 from toolkit.errors import BundleError, ReportError
 from toolkit.report.checks import check_report
 from toolkit.report.decoding import clean_text, decoded
-from toolkit.report.material import BundleSource, Epoch, Material, Named, RecordedAccuracy, RunFacts, RunSource
+from toolkit.report.material import (
+    BundleSource,
+    Epoch,
+    Material,
+    Named,
+    RecordedAccuracy,
+    RecordedClassAccuracy,
+    RunFacts,
+    RunSource,
+)
+
+T = TypeVar("T")
 
 KINDS: dict[str, tuple[type[Any], str]] = {
     DataReport.schema: (DataReport, "data"),
@@ -147,16 +158,19 @@ def _epochs(content: bytes, path: Path) -> tuple[Epoch, ...]:
 def _bundle(folder: Path) -> BundleSource:
     content = _read(folder / MANIFEST, MAX_TEXT_BYTES)
     try:
-        manifest = manifest_from_json(content, str(folder / MANIFEST))
-    except UnicodeError as error:
-        raise BundleError(f"{folder / MANIFEST} is not JSON", got=str(error), fix="copy the bundle again") from error
-    return BundleSource(_clean(manifest), hashlib.sha256(content).hexdigest(), _accuracy(manifest))
+        manifest = _clean(manifest_from_json(content, str(folder / MANIFEST)))
+    # A number that is not finite, which JSON has not; one inside the other, deeper than Python follows.
+    except (ValueError, RecursionError) as error:
+        what = f"{folder / MANIFEST} is not JSON"
+        raise BundleError(what, got=str(error)[:120], fix="copy the bundle again") from error
+    accuracy, classes = _recorded(RecordedAccuracy, manifest), _recorded(RecordedClassAccuracy, manifest)
+    return BundleSource(manifest, hashlib.sha256(content).hexdigest(), accuracy, classes)
 
 
-def _accuracy(manifest: BundleManifest) -> RecordedAccuracy | None:
+def _recorded(kind: type[T], manifest: BundleManifest) -> T | None:
     """A free part of the manifest: what is not of this form is not shown."""
     try:
-        return decoded(RecordedAccuracy, manifest.accuracy, "accuracy") if manifest.accuracy else None
+        return decoded(kind, manifest.accuracy, "accuracy") if manifest.accuracy else None
     except ReportError:
         return None
 

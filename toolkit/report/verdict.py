@@ -4,29 +4,38 @@ Nothing is claimed that no source holds. What speaks against deploying it comes 
 checked is told as not known, with the command that would tell.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from toolkit.contract.latency_reports import LatencyReport, LatencyRow
 from toolkit.contract.readiness_reports import ReadinessReport
-from toolkit.contract.reports import Scores, TrainingReport
+from toolkit.contract.reports import Scores
+from toolkit.report.belonging import seen_before, strangers
 from toolkit.report.figures import counted, listed, number, percent, short, span, with_unit
-from toolkit.report.material import Material, Named, RecordedAccuracy, RunSource, label
+from toolkit.report.judgement import beaten, forecast_scores, is_scored
+from toolkit.report.material import Material, Named, label
 from toolkit.report.page import Block, Facts, Missing, Section, Table, Tone, Words, table
 
 PARITY_COMMAND = "lstm-edge parity BUNDLE --json parity.json"
 LATENCY_COMMAND = "lstm-edge benchmark BUNDLE --json latency.json"
 READY_COMMAND = "lstm-edge gateway check BUNDLE --budget p99_ms=2 --json ready.json"
 TRAIN_COMMAND = "lstm-edge train CONFIG --run RUN"
+SCORE_COMMAND = "lstm-edge evaluate BUNDLE --data FILE --timestamp COLUMN --json evaluation.json"
+
+
+def parity_command(material: Material) -> str:
+    """Of a bundle that was made from somebody's own module, whose code is not in it, the module is named too."""
+    foreign = material.bundle is not None and material.bundle.is_foreign
+    return PARITY_COMMAND.replace("--json", "--module PACKAGE.MODULE:FACTORY --json") if foreign else PARITY_COMMAND
 
 
 def verdict_section(material: Material) -> Section:
     """What is known for and against the model, the headline first."""
-    against, unknown = list(_against(material)), list(_unknown(material))
-    blocks: list[Block] = [_headline(material, against, unknown)]
+    against, unknown, strange = list(_against(material)), list(_unknown(material)), list(strangers(material))
+    blocks: list[Block] = [_headline(material, against, unknown, strange)]
     blocks += [Words(reason, "bad") for reason in against]
     blocks += [Words(text, tone) for text, tone in _findings(material)]
-    blocks += [Words(text, "warn") for text in _mismatches(material)]
+    blocks += [Words(text, "warn") for text in (*strange, *seen_before(material))]
     blocks += unknown
     facts = _facts(material)
     return Section(
@@ -34,12 +43,14 @@ def verdict_section(material: Material) -> Section:
     )
 
 
-def _headline(material: Material, against: list[str], unknown: list[Missing]) -> Words:
+def _headline(material: Material, against: list[str], unknown: list[Missing], strange: list[str]) -> Words:
     if against:
         return Words(f"Not ready to deploy: {counted(len(against), 'reason')} below.", "bad")
+    if strange:
+        return Words("Not decided whether it is ready to deploy: not all sources are about one model.", "open")
     if unknown:
         return Words("Not decided whether it is ready to deploy: not everything was checked.", "open")
-    machines = {str(one.report.environment.get("cpu", "")) for one in material.readiness}
+    machines = {str(one.report.environment.get("cpu") or "") for one in material.readiness} - {""}
     on = f" on {short(machines.pop(), 60)}" if len(machines) == 1 else ""
     return Words(f"Ready to deploy{on}.", "good")
 
@@ -57,33 +68,20 @@ def _against(material: Material) -> Iterator[str]:
         if not ready.report.ready:
             reasons = "; ".join(ready.report.reasons) or ready.report.trial.problem or "no reason is given"
             yield f"{ready.name}: the gateway check says not ready: {reasons}."
-    yield from _beaten(material)
+    yield from beaten(material)
     for comparison in material.comparisons:
         if comparison.report.regressions:
             worse = counted(comparison.report.regressions, "figure")
             yield f"{comparison.name}: {worse} worse than before, beyond noise."
 
 
-def _beaten(material: Material) -> Iterator[str]:
-    """Baselines, which cost nothing, that are at least as good."""
-    for name, scores in _forecast_scores(material):
-        lost = _lost(*scores)
-        if lost:
-            yield f"{name}: the model loses to {listed(lost)} in mean squared error."
-    classifiers: tuple[Named[Any], ...] = (*material.class_evaluations, *material.class_training)
-    for found in classifiers:
-        beaten = {n: s for n, s in found.report.baselines.items() if s.macro_f1 >= found.report.model.macro_f1}
-        if beaten:
-            yield f"{found.name}: the model is no better than {listed(list(beaten))} by macro F1."
-
-
 def _unknown(material: Material) -> Iterator[Missing]:
     """What was not checked, as far as it bears on deploying."""
-    scored = (material.training, material.evaluations, material.class_training, material.class_evaluations)
-    if not any(scored) and not _bundle_scores(material):
-        yield Missing("how well it forecasts", TRAIN_COMMAND)
-    if not material.parity and not _bundle_parity(material):
-        yield Missing("whether onnxruntime computes what torch computes", PARITY_COMMAND)
+    if not is_scored(material):
+        foreign = material.bundle is not None and material.bundle.is_foreign
+        yield Missing("how well it forecasts", SCORE_COMMAND if foreign else TRAIN_COMMAND)
+    if not any(one.report.summary.cases > 0 for one in material.parity) and not _bundle_parity(material):
+        yield Missing("whether onnxruntime computes what torch computes", parity_command(material))
     if not material.readiness:
         yield Missing("whether the machine that it is meant for may run it", READY_COMMAND)
 
@@ -91,7 +89,7 @@ def _unknown(material: Material) -> Iterator[Missing]:
 def _findings(material: Material) -> Iterator[tuple[str, Tone]]:
     yield from _accuracy_findings(material)
     for one in material.parity:
-        if one.report.passed:
+        if one.report.passed and one.report.summary.cases > 0:
             summary = one.report.summary
             used = f"; the largest error is {percent(summary.used, 0)} of its tolerance" if summary.used else ""
             named = label(material.parity, one)
@@ -102,8 +100,7 @@ def _findings(material: Material) -> Iterator[tuple[str, Tone]]:
         used = f"; the largest error is {percent(float(share), 0)} of its tolerance" if share is not None else ""
         yield f"Parity passed when the bundle was made: {counted(int(told['cases']), 'case')}{used}.", "good"
     for latency in material.latency:
-        window = None if material.model is None else material.model.window_length
-        yield from ((text, "") for text in _speed(latency.report, label(material.latency, latency), window))
+        yield from ((text, "") for text in _speed(latency.report, label(material.latency, latency), material))
     for ready in material.readiness:
         yield from _budget_lines(ready.report)
     if not any(ready.report.budgets for ready in material.readiness):
@@ -126,23 +123,30 @@ def _accuracy_findings(material: Material) -> Iterator[tuple[str, Tone]]:
             yield f"{scored.name}: {scored.report.interval.sentence}.", ""
 
 
-def _speed(report: LatencyReport, name: str, window: int | None) -> Iterator[str]:
+def _speed(report: LatencyReport, name: str, material: Material) -> Iterator[str]:
     """Of the deployed way: onnxruntime on the CPU, one series a call; a window of the model's length where measured."""
     machine = report.environment.get("cpu")
     on = f" on {short(str(machine), 60)}" if machine else ""
+    window = None if material.model is None else material.model.window_length
     for scenario, what in (("single", "A window"), ("stream", "A step of a stream")):
-        rows = [row for row in report.rows if row.scenario == scenario and _deployed(row)]
+        rows = [row for row in report.rows if row.scenario == scenario and _deployed(row, material)]
         if rows:
             own = [row for row in rows if row.sequence == window] if scenario == "single" else rows
             best = min(own or rows, key=lambda row: row.p50_ms or 0.0)
+            precision = "" if best.precision == "fp32" else f" in {short(best.precision, 10)}"
             yield (
                 f"{name + ': ' if name else ''}{what} of {counted(best.sequence, 'sample')} takes "
-                f"{number(best.p50_ms, 3)} ms at the median and {number(best.p99_ms, 3)} ms at the 99th percentile{on}."
+                f"{number(best.p50_ms, 3)} ms{precision} at the median and {number(best.p99_ms, 3)} ms at the "
+                f"99th percentile{on}."
             )
 
 
-def _deployed(row: LatencyRow) -> bool:
-    return row.contender == "onnxruntime" and row.provider.startswith("CPU") and row.batch == 1 and bool(row.p50_ms)
+def _deployed(row: LatencyRow, material: Material) -> bool:
+    """Of a bundle with several precisions the one that is run, however fast the others are."""
+    entries = () if material.bundle is None else material.bundle.manifest.graphs
+    run = {entry.precision for entry in entries if entry.preferred and entry.name == row.graph}
+    plain = row.contender == "onnxruntime" and row.provider.startswith("CPU") and row.batch == 1
+    return plain and bool(row.p50_ms) and (not run or row.precision in run)
 
 
 def _budget_lines(report: ReadinessReport) -> Iterator[tuple[str, Tone]]:
@@ -150,34 +154,6 @@ def _budget_lines(report: ReadinessReport) -> Iterator[tuple[str, Tone]]:
         found = "not measured" if budget.value is None else number(budget.value)
         kept = "kept" if budget.kept else "broken"
         yield f"Budget {budget.name} {kept}: {found}, allowed {number(budget.limit)}.", "good" if budget.kept else "bad"
-
-
-def _mismatches(material: Material) -> Iterator[str]:
-    """Sources that are about something else than the bundle or the run."""
-    run, bundle = material.run, material.bundle
-    if bundle is not None:
-        measured: tuple[Named[Any], ...] = (*material.latency, *material.readiness)
-        for one in measured:
-            digest = one.report.bundle.get("manifest_sha256", bundle.digest)
-            if digest != bundle.digest:
-                yield f"{one.name} is about another bundle than the one shown here, by the manifest's SHA-256."
-    if run is not None and bundle is not None:
-        made_from = bundle.manifest.provenance.get("config_sha256", run.config_sha256)
-        if made_from != run.config_sha256:
-            yield "The bundle was made from another run than the one shown here, by the configuration's SHA-256."
-    if run is not None:
-        yield from _seen_before(material, run)
-        for data in material.data:
-            if data.report.sha256 != run.facts.data.sha256:
-                yield f"{data.name} is about another table than the run was trained on, by its SHA-256."
-
-
-def _seen_before(material: Material, run: RunSource) -> Iterator[str]:
-    """Evaluations on more windows of the run's own table than its test part has."""
-    tested = max((one.report.windows.get("test", 0) for one in material.training), default=0)
-    for one in material.evaluations:
-        if tested and one.report.file == run.facts.data.file_name and one.report.windows > tested:
-            yield f"{one.name} is about all of a table named as the run's own: the model was trained on some of it."
 
 
 def _facts(material: Material) -> tuple[tuple[str, str], ...]:
@@ -218,18 +194,24 @@ def _facts_of_reports(material: Material) -> Iterator[tuple[str, str]]:
         units = dict(zip(data.report.channels, data.report.units, strict=True))
         yield "Forecasts", listed([with_unit(name, units.get(name, "")) for name in data.report.targets])
         return
-    for _, (model, _) in _forecast_scores(material):
+    for _, (model, _) in forecast_scores(material):
         yield "Forecasts", listed(list(model.per_target))
         return
 
 
 def _scores(material: Material) -> Iterator[Table]:
     """The model beside the baselines, for each report that has them."""
-    for name, (model, baselines) in _forecast_scores(material):
+    for name, (model, baselines) in forecast_scores(material):
         rows = [_row("this model", model, None)]
         rows += [_row(other, scores, model) for other, scores in baselines.items()]
-        header = ("", "MSE", "MAE", "the model's MSE beside it", "raw MAE")
+        header = ("", "MSE", "MAE", "the model's MSE beside it", with_unit("raw MAE", _unit(material, model)))
         yield table(f"{name}: errors in standard deviations where a scale is known", header, rows)
+
+
+def _unit(material: Material, model: Scores) -> str:
+    """Of a mean over targets: theirs, or none that could be named."""
+    units = {material.unit_of(target) for target in model.per_target}
+    return units.pop() if len(units) == 1 else "mixed units" if units else ""
 
 
 def _row(name: str, scores: Scores, model: Scores | None) -> tuple[str, ...]:
@@ -245,35 +227,12 @@ def _beside(own: float, other: float) -> str:
     return f"{percent(abs(change))} {'smaller' if change < 0 else 'larger'}"
 
 
-def _lost(model: Scores, baselines: Mapping[str, Scores]) -> list[str]:
-    """Baselines that are at least as good; a model whose error is not finite loses to all."""
-    own = model.test_standardised.mse
-    return [name for name, scores in baselines.items() if not own < scores.test_standardised.mse]
-
-
-def _forecast_scores(material: Material) -> Iterator[tuple[str, tuple[Scores, Mapping[str, Scores]]]]:
-    for evaluation in material.evaluations:
-        yield evaluation.name, (evaluation.report.model, evaluation.report.baselines)
-    shown = [evaluation.report.model.test_standardised for evaluation in material.evaluations]
-    for training in material.training:
-        if training.report.test_standardised in shown:
-            continue  # the run's own evaluation is of the same windows
-        yield training.name, (own_scores(training.report), training.report.baselines)
-    if not material.evaluations and not material.training and material.bundle and material.bundle.accuracy:
-        told = material.bundle.accuracy
-        yield "The bundle's manifest", (own_scores(told), told.baselines)
-
-
-def own_scores(report: TrainingReport | RecordedAccuracy) -> Scores:
-    """The model's errors of a training report, as one value."""
-    return Scores(report.test, report.test_standardised, report.per_target)
-
-
 def _bundle_parity(material: Material) -> dict[str, Any]:
     """The summary that `export` recorded; empty where there is none or it is no summary."""
     told = {} if material.bundle is None else material.bundle.manifest.parity
     numbers = all(isinstance(told.get(key), (int, float)) for key in ("cases", "failed"))
-    return told if numbers and isinstance(told.get("worst_share_of_tolerance", 0.0), (int, float)) else {}
+    share = isinstance(told.get("worst_share_of_tolerance", 0.0), (int, float))
+    return told if numbers and share and told["cases"] > 0 else {}
 
 
 def _bundle_scores(material: Material) -> dict[str, Any]:
