@@ -142,6 +142,8 @@ def graph_with(**changes):
         (changed(files={"bulk.onnx": {"sha256": "", "bytes": 0}}), r"lists bulk\.onnx, which is no graph's"),
         (changed(files={"notes.txt": {"sha256": "", "bytes": 0}}), r"lists notes\.txt"),
         (MANIFEST.to_json().replace('"opset": 18', '"opset": 17, "opset": 18'), "the key 'opset' twice"),
+        (changed(provenance={"a": float("nan")}), "provenance; got nan"),
+        (changed(accuracy={"a": [float("inf")]}), "accuracy; got inf"),
     ],
 )
 def test_a_graph_that_contradicts_itself_is_refused(text, words):

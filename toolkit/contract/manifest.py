@@ -1,6 +1,7 @@
 """`manifest.json`: what a bundle is, and what it must answer."""
 
 import json
+import math
 import re
 from collections import Counter
 from dataclasses import field
@@ -180,6 +181,8 @@ class BundleManifest:
         if not 1 <= self.window_length <= LARGEST:
             raise BundleError("manifest.json: window_length", got=self.window_length, allowed="1 or more")
         self._check_state()
+        for name in ("accuracy", "parity", "provenance"):
+            _check_finite(getattr(self, name), f"manifest.json: {name}")
 
     def _check_graphs(self) -> None:
         keys = [(entry.name, entry.precision) for entry in self.graphs]
@@ -312,6 +315,19 @@ def check_signal(signal: SignalSpec, graphs: tuple[GraphEntry, ...], where: str,
                 got=len(signal.channels),
                 allowed=data[0].axes[-1],
             )
+
+
+def _check_finite(free: dict[str, Any], where: str) -> None:
+    """Refuses NaN and infinity in what has no form of its own: JSON has none, though Python's parser takes them."""
+    waiting: list[Any] = [free]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise BundleError(where, got=value, allowed="finite numbers", fix="export it again")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
