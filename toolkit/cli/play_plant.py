@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-INTERRUPTED = 130
-"""What a shell says of a command that Ctrl-C ended."""
 CONNECT_S = 10.0
 LINE_EVERY_S = 10.0
 """Between two lines of progress where there is no terminal."""
@@ -119,6 +117,8 @@ def play(context: click.Context, plant: "PlantSource", options: PlayingOptions) 
     except KeyboardInterrupt:
         progress.end()
         click.echo(_stopped(player), err=True)
+        from toolkit.cli.main import INTERRUPTED  # which imports this file when it is asked for
+
         raise SystemExit(INTERRUPTED) from None  # how to go on has been said
     finally:
         player.close()

@@ -237,7 +237,7 @@ class Core:
     def _new_asset(self, name: str) -> AssetIntervals | None:
         if len(self._assets) >= self._most_assets:
             return None
-        record = AssetRecord(max(self._records, default=-1) + 1, name)
+        record = AssetRecord(next(reversed(self._records), -1) + 1, name)  # numbers only rise
         self._touched.add(record.number)
         intervals = self._add(record)
         self.metrics.assets.set(len(self._assets))

@@ -19,15 +19,13 @@ from toolkit.contract.manifest import MANIFEST
 from toolkit.edge.service_manager import state_folder
 from toolkit.edge.settings import Settings
 from toolkit.edge.trial import Trial, accept, start_trial
+from toolkit.edge.trial_memory import FILE, MAX_BYTES, recall_trial, remember_trial, trial_key
 from toolkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from toolkit.runtime.bundle import Bundle
 
 log = logging.getLogger(__name__)
-
-VERDICT = "trial.json"
-MAX_BYTES = 1 << 20
 
 
 class FirstTrial:
@@ -63,7 +61,6 @@ class FirstTrial:
             GoldenError: it did not pass.
             OutputError: the journal's folder cannot be made.
         """
-        from toolkit.edge.trial_memory import recall_trial, remember_trial, trial_key  # noqa: PLC0415
         from toolkit.runtime.bundle import load_bundle  # noqa: PLC0415
 
         bundle = load_bundle(self._settings.bundle)
@@ -86,7 +83,7 @@ class FirstTrial:
         """A quick look that decides nothing but when a child is started."""
         with suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
             manifest = _start_of(os.path.join(self._settings.bundle, MANIFEST))
-            verdict = json.loads(_start_of(os.path.join(self.folder, VERDICT)))
+            verdict = json.loads(_start_of(os.path.join(self.folder, FILE)))
             return bool(verdict["key"]["digest"] == hashlib.sha256(manifest).hexdigest())
         return False
 

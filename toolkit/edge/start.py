@@ -4,6 +4,7 @@ import logging
 import platform
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import onnxruntime
@@ -59,8 +60,6 @@ class RunningGateway:
         metrics = GatewayMetrics(settings.watch.assets_in_metrics)
         with ExitStack() as started:
             bundle = trial.bundle()
-            signal = _signal(bundle)
-            check_against(settings, signal)
             self.vitals.bundle_checked = True
             self._serve_health(settings, metrics, bundle.manifest.name, started)
             core, journal = open_core(bundle, settings, trial.folder, metrics)
@@ -73,9 +72,9 @@ class RunningGateway:
                 versions=(__version__, platform.python_version(), onnxruntime.__version__),
                 start_s=time.time(),
             )
-            self._core, self._signal = core, signal
+            self._core, self._signal = core, _signal(bundle)
             self.gateway = Gateway(
-                core, journal, transport, settings, vitals=self.vitals, feed=self._feeder(), health=transport
+                core, journal, transport, settings, vitals=self.vitals, feed=_Feeder(self._service), health=transport
             )
             self.vitals.state_loaded = True
             self._started = started.pop_all()
@@ -118,9 +117,6 @@ class RunningGateway:
                 log.warning("of the new settings only limits and the log level count before a restart")
         finally:
             self._service.ready()
-
-    def _feeder(self) -> "_Feeder":
-        return _Feeder(self._service)
 
 
 class _Feeder:
@@ -218,8 +214,6 @@ def _restore(core: Core, journal: Journal) -> None:
 
 
 def _with_limits_of(old: Settings, new: Settings) -> Settings:
-    from dataclasses import replace  # noqa: PLC0415 - at a reload alone
-
     limits = {
         name: replace(limits, missing=old.limits[name].missing if name in old.limits else "")
         for name, limits in new.limits.items()
