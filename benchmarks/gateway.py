@@ -1,7 +1,7 @@
-"""What the gateway promises, shown: load, faults, bad input, footprint.
+r"""What the gateway promises, shown: load, faults, bad input, footprint.
 
     OMP_NUM_THREADS=1 python benchmarks/gateway.py load --rate 3000 --json benchmarks/results/gateway-load.json
-    OMP_NUM_THREADS=1 python benchmarks/gateway.py load --rate 1500 --seconds 60 \\
+    OMP_NUM_THREADS=1 python benchmarks/gateway.py load --rate 1500 --seconds 60 \
         --json benchmarks/results/gateway-latency.json
     OMP_NUM_THREADS=1 python benchmarks/gateway.py faults --rounds 200 --json benchmarks/results/gateway-faults.json
     OMP_NUM_THREADS=1 python benchmarks/gateway.py fuzz --json benchmarks/results/gateway-fuzz.json
